@@ -1,0 +1,1 @@
+"""Culture: web pages to images with native descriptions."""

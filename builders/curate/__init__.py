@@ -1,0 +1,1 @@
+"""What both sources share: duplicates, splits, packing."""

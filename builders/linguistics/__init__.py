@@ -1,0 +1,1 @@
+"""Linguistics: images to thick captions in the target language."""

@@ -1,0 +1,33 @@
+"""The exceptions that mella raises: each is a `MellaError` and the built-in that fits."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class MellaError(Exception):
+    """Base of every error that mella raises on purpose."""
+
+
+class UnknownNameError(MellaError, ValueError):
+    """A name that is not among the allowed ones."""
+
+
+class FormatError(MellaError, ValueError):
+    """Data that does not follow the mella format: a broken tar, index or manifest."""
+
+
+class RepositoryError(MellaError, FileNotFoundError):
+    """A repository, or a file that it promises, that cannot be found or reached."""
+
+
+def nearest(got: str, known: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" for the known name nearest to `got`, or an empty string."""
+    matches = difflib.get_close_matches(got, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {matches[0]!r}?" if matches else ""
+
+
+def unknown_name(what: str, got: object, known: Iterable[str]) -> UnknownNameError:
+    """Build the error for a name that is not among `known`: what was got, what is allowed."""
+    names = sorted(known)
+    hint = nearest(got, names) if isinstance(got, str) else ""
+    return UnknownNameError(f"Unknown {what} {got!r}.{hint} Known: {', '.join(names)}.")
