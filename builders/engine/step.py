@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from mella.errors import MellaError
 
@@ -48,6 +49,9 @@ class Step:
         setup: `setup(params, side)` makes the resource (a model, a client, an index), once per
             process.
         side: An earlier step whose whole output `setup` may read.
+        part_rows: Rows of a part that an expanding step writes, at most.
+        part_bytes: Bytes of such a part in memory, about.
+        bucket_rows: With `by`: rows of a call, about; fewer where rows hold images.
     """
 
     name: str
@@ -61,6 +65,9 @@ class Step:
     unit: str = "rows"
     setup: Callable[[Any, "SideReader | None"], Any] | None = None
     side: "Step | None" = None
+    part_rows: int = 4096
+    part_bytes: int = 64 << 20
+    bucket_rows: int = 100_000
 
     def __post_init__(self) -> None:
         if not (dataclasses.is_dataclass(self.params) and _is_frozen(self.params)):
@@ -124,8 +131,6 @@ class SideReader:
 
     def read(self, columns: list[str]) -> Iterator[pa.Table]:
         """Yield `columns` of the kept rows, one table for each part."""
-        import pyarrow.parquet as pq
-
         for part in self.parts:
             table = pq.read_table(part, columns=[*columns, REASON.name])
             yield table.filter(table[REASON.name].is_null()).drop_columns([REASON.name])
