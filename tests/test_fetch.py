@@ -1,0 +1,613 @@
+"""Fetching: every URL ends in a body or a reason, hosts are spared, private addresses are safe."""
+
+import contextlib
+import gzip
+import itertools
+import socket
+import threading
+import time
+import zlib
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import brotli
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mella.builders.culture.fetch import Fetcher, FetchError, FetchParams, agent_of, fetch_all
+from mella.builders.culture.public_address import is_disguised, is_public
+from mella.errors import MellaError
+
+OPEN = FetchParams(
+    contact="https://example.org/crawl",
+    allow_private=True,
+    respect_robots=False,
+    per_host_delay_s=0.0,
+    backoff_s=0.01,
+)
+
+
+def params(**changes):
+    return FetchParams(**{**vars(OPEN), **changes})
+
+
+class Site:
+    """A server on this machine: `pages` maps paths to what answers them; `log` lists requests.
+
+    A page is bytes, or (status, headers, body), or a list of those (one for each request, the last
+    one repeated), or a function of the request handler.
+    """
+
+    def __init__(self, address="127.0.0.1"):
+        site = self
+        self.pages, self.log, self.headers = {}, [], []
+        self.active = self.most_active = 0
+        self.lock = threading.Lock()
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                with site.lock:
+                    turn = site.log.count(self.path)
+                    site.log.append(self.path)
+                    site.headers.append({k.lower(): v for k, v in self.headers.items()})
+                    site.active += 1
+                    site.most_active = max(site.most_active, site.active)
+                try:
+                    site.answer(self, turn)
+                finally:
+                    with site.lock:
+                        site.active -= 1
+
+            def log_message(self, *args):
+                pass
+
+        self.server = ThreadingHTTPServer((address, 0), Handler)
+        self.server.daemon_threads = True
+        self.port = self.server.server_port
+        self.url = f"http://{address}:{self.port}"
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def answer(self, handler, turn):
+        page = self.pages.get(handler.path, (404, {}, b"nothing here"))
+        if isinstance(page, list):
+            page = page[min(turn, len(page) - 1)]
+        if callable(page):
+            page(handler)
+            return
+        status, headers, body = (200, {}, page) if isinstance(page, bytes) else page
+        with contextlib.suppress(OSError):
+            handler.send_response(status)
+            for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                handler.send_header(name, value)
+            handler.end_headers()
+            handler.wfile.write(body)
+
+    def redirect(self, path, location, status=302):
+        self.pages[path] = (status, {"Location": location}, b"")
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def site():
+    site = Site()
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def other():
+    site = Site()
+    yield site
+    site.close()
+
+
+def one(url, **changes):
+    return fetch_all([url], params(**changes))[0]
+
+
+def test_results_keep_the_order_and_equal_urls_are_asked_once(site):
+    site.pages |= {f"/{i}": b"page %d" % i for i in range(20)}
+    urls = [f"{site.url}/{i % 20}" for i in range(50)] + [f"{site.url}/none", "ftp://a.example/"]
+    got = fetch_all(urls, OPEN)
+    assert [f.url for f in got] == urls
+    assert [f.body for f in got[:50]] == [b"page %d" % (i % 20) for i in range(50)]
+    assert [f.reason for f in got[50:]] == ["fetch:http_404", "fetch:scheme"]
+    assert sorted(site.log) == sorted([*(f"/{i}" for i in range(20)), "/none"])
+    assert fetch_all([], OPEN) == []
+
+
+def test_the_headers_that_matter_come_along(site):
+    headers = {
+        "Content-Type": "Image/JPEG",
+        "Content-Language": "th",
+        "X-Robots-Tag": "noai",
+        "Set-Cookie": "a=b",
+    }
+    site.pages["/a"] = (200, headers, b"x")
+    got = one(f"{site.url}/a#part")
+    assert (got.status, got.body, got.reason) == (200, b"x", None)
+    assert got.url == f"{site.url}/a#part"
+    assert got.final_url == f"{site.url}/a"
+    assert got.headers == {
+        "content-type": "Image/JPEG", "content-language": "th", "x-robots-tag": "noai"
+    }  # fmt: skip
+
+
+def test_the_agent_is_named_and_no_cookie_is_kept(site, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    site.pages["/a"] = (302, {"Location": "/b", "Set-Cookie": "id=7; Path=/"}, b"")
+    site.pages["/b"] = b"ok"
+    assert one(f"{site.url}/a").body == b"ok"
+    for headers in site.headers:
+        assert headers["user-agent"] == "mella/0.1 (+https://example.org/crawl)"
+        assert "cookie" not in headers
+
+
+@pytest.mark.parametrize("contact", ["", "  ", "a@b.example\r\nX-Evil: 1", "почта@пример.рф"])
+def test_without_a_fit_contact_nothing_is_fetched(contact, site):
+    for make in (agent_of, Fetcher):
+        with pytest.raises(FetchError) as caught:
+            make(params(contact=contact))
+        assert isinstance(caught.value, MellaError)
+    assert site.log == []
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirects_are_followed(site, other, status):
+    site.redirect("/a", f"{other.url}/b%20c?x=1#z", status)
+    other.redirect("/b%20c?x=1", "../d", status)
+    other.pages["/d"] = b"there"
+    got = one(f"{site.url}/a")
+    assert (got.body, got.final_url) == (b"there", f"{other.url}/d")
+
+
+def test_redirects_have_an_end(site):
+    for i in range(9):
+        site.redirect(f"/{i}", f"/{i + 1}")
+    site.pages["/9"] = b"far"
+    got = one(f"{site.url}/0")
+    assert (got.reason, got.status) == ("fetch:too_many_redirects", 302)
+    assert site.log == [f"/{i}" for i in range(6)]
+    assert one(f"{site.url}/4").body == b"far"
+
+
+@pytest.mark.parametrize(
+    ("location", "reason"),
+    [("file:///etc/passwd", "fetch:scheme"), ("ftp://a.example/", "fetch:scheme"),
+     ("http://[::1", "fetch:bad_url"), ("http://2130706433/", "fetch:bad_url")],
+)  # fmt: skip
+def test_a_redirect_to_what_is_no_web_address_is_refused(site, location, reason):
+    site.redirect("/a", location)
+    assert one(f"{site.url}/a").reason == reason
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [("file:///etc/passwd", "fetch:scheme"), ("data:image/png;base64,AA", "fetch:scheme"),
+     ("", "fetch:bad_url"), ("http://", "fetch:bad_url"), ("http://a b/", "fetch:bad_url"),
+     ("http://x.invalid/", "fetch:dns"), ("relative/path.png", "fetch:bad_url"),
+     ("http://" + "a" * 300 + ".example/", "fetch:bad_url")],
+)  # fmt: skip
+def test_what_is_no_web_address_costs_itself_alone(site, url, reason):
+    site.pages["/a"] = b"ok"
+    got = fetch_all([url, f"{site.url}/a"], params(retries=0))
+    assert [f.reason for f in got] == [reason, None]
+
+
+@pytest.mark.parametrize("status", [204, 206, 304, 400, 401, 403, 410, 451, 500])
+def test_only_200_is_a_body(site, status):
+    site.pages["/a"] = (status, {"Content-Length": "0"}, b"")
+    got = one(f"{site.url}/a")
+    assert (got.reason, got.status, got.body) == (f"fetch:http_{status}", status, None)
+
+
+# Sizes and encodings
+
+
+@pytest.mark.parametrize(
+    ("encoding", "encode"),
+    [("gzip", gzip.compress), ("deflate", zlib.compress), ("br", brotli.compress)],
+)
+def test_the_limit_holds_for_the_decoded_body(site, encoding, encode):
+    for size in (1000, 1001, 50_000_000):
+        body = encode(bytes(size))
+        site.pages[f"/{size}"] = (200, {"Content-Encoding": encoding}, body)
+        assert len(body) < 1000 or size > 1001
+    got = [one(f"{site.url}/{size}", max_bytes=1000) for size in (1000, 1001)]
+    assert [f.reason for f in got] == [None, "fetch:too_large"]
+    assert got[0].body == bytes(1000)
+    assert one(f"{site.url}/50000000", max_bytes=1_000_000).reason == "fetch:too_large"
+
+
+def test_a_large_body_is_not_read_to_its_end(site):
+    sent = []
+
+    def endless(handler):
+        handler.send_response(200)
+        handler.send_header("Connection", "close")
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            for _ in range(5000):
+                handler.wfile.write(bytes(20_000))
+                sent.append(20_000)
+        handler.close_connection = True
+
+    site.pages |= {"/a": endless, "/b": (200, {"Content-Length": "900000000"}, b"")}
+    got = fetch_all([f"{site.url}/a", f"{site.url}/b"], params(max_bytes=100_000))
+    assert [f.reason for f in got] == ["fetch:too_large"] * 2
+    assert sum(sent) < 50_000_000
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"), [("gzip", gzip.compress(b"a" * 999)[:-9]), ("br", b"\xff\xff\xff")]
+)
+def test_a_broken_encoding_is_a_reason(site, encoding, body):
+    site.pages["/a"] = (200, {"Content-Encoding": encoding}, body)
+    assert one(f"{site.url}/a").reason == "fetch:encoding"
+
+
+# Failures
+
+
+def test_a_slow_server_is_cut_off(site):
+    def drip(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", "1000")
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            for _ in range(100):
+                handler.wfile.write(b".")
+                time.sleep(0.05)
+
+    site.pages["/a"] = drip
+    assert one(f"{site.url}/a", timeout_s=0.3).reason == "fetch:timeout"
+    assert site.log == ["/a"]
+
+
+def hang_up(handler):
+    handler.connection.shutdown(socket.SHUT_RDWR)
+    handler.close_connection = True
+
+
+def cut_short(handler):
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000")
+    handler.end_headers()
+    handler.wfile.write(b"half")
+    handler.close_connection = True
+
+
+@pytest.mark.parametrize("fault", [(500, {}, b""), (503, {}, b""), (429, {}, b""), cut_short])
+def test_what_may_pass_is_tried_again(site, fault):
+    site.pages |= {"/a": [fault, fault, b"at last"], "/b": [fault, fault, fault, b"late"]}
+    assert one(f"{site.url}/a").body == b"at last"
+    got = one(f"{site.url}/b")
+    reason = f"fetch:http_{fault[0]}" if isinstance(fault, tuple) else "fetch:connection"
+    assert (got.reason, site.log.count("/b")) == (reason, 3)
+
+
+def test_a_broken_connection_is_a_reason(site):
+    site.pages["/a"] = hang_up
+    assert one(f"{site.url}/a").reason == "fetch:connection"
+    closed = Site()
+    closed.close()
+    assert one(f"{closed.url}/a").reason == "fetch:connection"
+
+
+def test_what_is_no_http_is_a_reason(site):
+    def nonsense(handler):
+        handler.wfile.write(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
+        handler.close_connection = True
+
+    def endless_header(handler):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-A: " + b"a" * 100_000 + b"\r\n\r\n")
+        handler.close_connection = True
+
+    site.pages |= {"/a": nonsense, "/b": endless_header}
+    got = fetch_all([f"{site.url}/a", f"{site.url}/b"], OPEN)
+    assert [f.reason for f in got] == ["fetch:bad_response"] * 2
+
+
+def test_tls_with_a_server_that_speaks_none_is_a_reason(site):
+    assert one(site.url.replace("http:", "https:") + "/a").reason == "fetch:tls"
+
+
+# Politeness
+
+
+@pytest.mark.parametrize("header", ["1", "date"])
+def test_retry_after_is_obeyed_by_the_whole_host(site, header):
+    times = []
+
+    def busy(handler):
+        # A date has whole seconds: two ahead is one to two seconds to wait.
+        value = formatdate(time.time() + 2, usegmt=True) if header == "date" else header
+        handler.send_response(503)
+        handler.send_header("Retry-After", value)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+        times.append(time.monotonic())
+
+    def fine(handler):
+        times.append(time.monotonic())
+        handler.send_response(200)
+        handler.send_header("Content-Length", "2")
+        handler.end_headers()
+        handler.wfile.write(b"ok")
+
+    site.pages |= {"/a": [busy, fine], "/b": fine}
+    got = fetch_all([f"{site.url}/a", f"{site.url}/b"], OPEN)
+    assert [f.body for f in got] == [b"ok", b"ok"]
+    assert site.log[0] == "/a"
+    assert min(times[1:]) - times[0] > 0.9
+
+
+def test_a_host_that_asks_for_a_long_pause_is_left_alone(site, other):
+    site.pages["/0"] = (429, {"Retry-After": "3600"}, b"")
+    other.pages["/x"] = b"ok"
+    fetcher = Fetcher(OPEN)
+    got = fetcher.fetch([f"{site.url}/{i}" for i in range(5)])
+    assert [f.reason for f in got] == ["fetch:http_429"] + ["fetch:host_paused"] * 4
+    assert site.log == ["/0"]
+    # The next batch remembers it. Another host is another matter; ports are the same host.
+    assert fetcher.fetch([f"{site.url}/7"])[0].reason == "fetch:host_paused"
+    assert fetcher.fetch([other.url.replace("127.0.0.1", "localhost") + "/x"])[0].body == b"ok"
+
+
+def test_a_host_that_keeps_failing_is_left_alone(site):
+    urls = [f"{site.url}/{i}" for i in range(9)]
+    site.pages |= {f"/{i}": hang_up for i in range(9)} | {"/2": b"ok"}
+    got = fetch_all(urls, params(retries=0, max_host_failures=3))
+    assert [f.reason for f in got] == [
+        *["fetch:connection"] * 2, None, *["fetch:connection"] * 3, *["fetch:host_paused"] * 3
+    ]  # fmt: skip
+    # The library asks once more by itself where a server hangs up.
+    assert list(dict.fromkeys(site.log)) == [f"/{i}" for i in range(6)]
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_a_host_has_a_limit_of_connections(site, other, most):
+    def slow(handler):
+        time.sleep(0.03)
+        handler.send_response(200)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    site.pages |= {f"/{i}": slow for i in range(12)}
+    got = fetch_all([f"{site.url}/{i}" for i in range(12)], params(per_host_connections=most))
+    assert all(f.reason is None for f in got)
+    assert site.most_active == most
+
+
+def test_a_busy_host_does_not_hold_up_the_others(site):
+    waiting = threading.Event()
+
+    def held(handler):
+        # Answers only after the other host was asked: a deadlock if hosts wait for each other.
+        ok = waiting.wait(20)
+        handler.send_response(200 if ok else 500)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    def release(handler):
+        waiting.set()
+        handler.send_response(200)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    site.pages |= {f"/{i}": held for i in range(5)} | {"/go": release}
+    urls = [f"{site.url}/{i}" for i in range(5)]
+    urls.append(site.url.replace("127.0.0.1", "localhost") + "/go")
+    got = fetch_all(urls, params(connections=2, retries=0))
+    assert [f.reason for f in got] == [None] * 6
+
+
+def test_there_is_a_pause_between_requests_to_a_host(site):
+    starts = []
+
+    def note(handler):
+        starts.append(time.monotonic())
+        handler.send_response(200)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    site.pages |= dict.fromkeys(("/0", "/1", "/2", "/3"), note)
+    fetcher = Fetcher(params(per_host_delay_s=0.2, per_host_connections=2))
+    fetcher.fetch([f"{site.url}/{i}" for i in range(3)])
+    fetcher.fetch([f"{site.url}/3"])
+    assert min(b - a for a, b in itertools.pairwise(starts)) > 0.15
+
+
+# robots.txt
+
+RULES = (
+    b"\xef\xbb\xbfUser-agent: *\nDisallow: /no\nAllow: /no/but\n\n"
+    b"User-agent: otherbot\nDisallow: /\n"
+)
+
+
+def robots(urls, **changes):
+    return [f.reason for f in fetch_all(urls, params(respect_robots=True, **changes))]
+
+
+def test_robots_is_read_once_and_obeyed(site):
+    site.pages |= {"/robots.txt": RULES, "/a": b"", "/no/but/yes": b"", "/no/1": b""}
+    paths = ["/a", "/no/1", "/no/but/yes", "/%6Eo/2", "/robots.txt"]
+    assert robots([site.url + path for path in paths]) == [
+        None, "fetch:robots", None, "fetch:robots", None
+    ]  # fmt: skip
+    assert site.log == ["/robots.txt", "/a", "/no/but/yes", "/robots.txt"]
+
+
+def test_the_group_of_this_product_wins(site):
+    rules = b"User-agent: *\nDisallow: /\n\nUser-agent: Mella\nDisallow: /x\n"
+    site.pages |= {"/robots.txt": rules, "/a": b""}
+    assert robots([f"{site.url}/a", f"{site.url}/x"]) == [None, "fetch:robots"]
+    assert robots([f"{site.url}/a"], user_agent="camella/2") == ["fetch:robots"]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
+def test_robots_that_is_not_there_allows_all(site, status):
+    site.pages |= {"/robots.txt": (status, {}, b""), "/a": b""}
+    assert robots([f"{site.url}/a"]) == [None]
+
+
+@pytest.mark.parametrize("answer", [(500, {}, b""), (503, {}, b""), (429, {}, b""), hang_up])
+def test_robots_that_cannot_be_read_forbids_all(site, answer):
+    site.pages |= {"/robots.txt": answer, "/a": b"", "/b": b""}
+    got = robots([f"{site.url}/a", f"{site.url}/b"])
+    assert got == ["fetch:robots_unreachable"] * 2
+    assert set(site.log) == {"/robots.txt"}
+
+
+def test_robots_may_be_redirected(site, other):
+    site.redirect("/robots.txt", f"{other.url}/rules")
+    other.pages["/rules"] = RULES
+    site.pages["/a"] = b""
+    assert robots([f"{site.url}/a", f"{site.url}/no/1"]) == [None, "fetch:robots"]
+
+
+def test_robots_in_a_circle_forbids_all(site):
+    site.redirect("/robots.txt", "/robots.txt")
+    site.pages["/a"] = b""
+    assert robots([f"{site.url}/a"]) == ["fetch:robots_unreachable"]
+    assert site.log == ["/robots.txt"] * 6
+
+
+def test_of_a_huge_robots_the_beginning_counts(site):
+    rules = b"User-agent: *\nDisallow: /no\n#" + b"x" * 600_000 + b"\nDisallow: /a\n"
+    site.pages |= {"/robots.txt": rules, "/a": b""}
+    assert robots([f"{site.url}/a", f"{site.url}/no/1"]) == [None, "fetch:robots"]
+    packed = (200, {"Content-Encoding": "gzip"}, gzip.compress(rules))
+    site.pages["/robots.txt"] = packed
+    assert robots([f"{site.url}/a", f"{site.url}/no/1"]) == [None, "fetch:robots"]
+
+
+def test_a_redirect_is_subject_to_the_rules_of_where_it_leads(site, other):
+    site.redirect("/a", f"{other.url}/no/1")
+    other.pages |= {"/robots.txt": RULES, "/no/1": b"secret"}
+    assert robots([f"{site.url}/a"]) == ["fetch:robots"]
+    assert other.log == ["/robots.txt"]
+
+
+def test_crawl_delay_is_obeyed_up_to_a_limit(site):
+    rules = b"User-agent: *\nCrawl-delay: 5000\n"
+    site.pages |= {"/robots.txt": rules, "/a": b"", "/b": b""}
+    fetcher = Fetcher(params(respect_robots=True, max_crawl_delay_s=0.4))
+    start = time.monotonic()
+    got = fetcher.fetch([f"{site.url}/a", f"{site.url}/b"])
+    assert [f.reason for f in got] == [None, None]
+    assert time.monotonic() - start > 0.35
+
+
+# Addresses
+
+
+@pytest.mark.parametrize("respect_robots", [False, True])
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "127.1.2.3", "localhost", "0.0.0.0", "[::1]", "[::]", "[::ffff:7f00:1]",
+     "169.254.169.254", "[fd00:ec2::254]", "10.0.0.1", "172.16.0.1", "192.168.0.1", "100.64.0.1",
+     "[fe80::1]", "224.0.0.1", "255.255.255.255", "[64:ff9b::7f00:1]", "[2002:7f00:1::]"],
+)  # fmt: skip
+def test_private_addresses_get_nothing(site, host, respect_robots):
+    site.pages["/a"] = b"secret"
+    url = f"http://{host}:{site.port}/a"
+    assert one(url, allow_private=False, respect_robots=respect_robots).reason == (
+        "fetch:private_address"
+    )
+    assert site.log == []
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["2130706433", "017700000001", "0x7f000001", "0x7f.1", "127.1", "0177.0.0.1", "127.0.0.1.",
+     "127.0.0.01", "1.2.3.4.5", "0x7f.0.0.0x1"],
+)  # fmt: skip
+def test_other_spellings_of_an_address_get_nothing(site, host):
+    site.pages["/a"] = b"secret"
+    got = one(f"http://{host}:{site.port}/a", allow_private=False)
+    assert got.reason in ("fetch:bad_url", "fetch:private_address")
+    assert site.log == []
+
+
+def test_a_name_or_a_redirect_that_leads_inside_gets_nothing(site, monkeypatch):
+    # Some name that a resolver answers with a public and then with a private address.
+    real = socket.getaddrinfo
+
+    def resolve(host, *args, **options):
+        return real("127.0.0.1" if host == "rebinding.example" else host, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    site.pages["/a"] = b"secret"
+    url = f"http://rebinding.example:{site.port}/a"
+    assert one(url).body == b"secret"
+    assert one(url, allow_private=False).reason == "fetch:private_address"
+    assert site.log == ["/a"]
+
+
+@pytest.mark.parametrize("inside", ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"])
+def test_a_redirect_from_outside_to_inside_is_refused(site, other, monkeypatch, inside):
+    # The first server counts as public here: all else about the connection is as it is.
+    import mella.builders.culture.public_address as module
+
+    real = module.is_public
+    calls = []
+
+    def outside_first(address):
+        calls.append(address)
+        return len(calls) == 1 or real(address)
+
+    monkeypatch.setattr(module, "is_public", outside_first)
+    site.redirect("/a", f"http://{inside}:{other.port}/b")
+    other.pages["/b"] = b"secret"
+    got = one(f"{site.url}/a", allow_private=False)
+    assert got.reason in ("fetch:private_address", "fetch:bad_url")
+    assert (site.log, other.log) == (["/a"], [])
+
+
+@given(st.ip_addresses(v=4, network="10.0.0.0/8") | st.ip_addresses(v=4, network="127.0.0.0/8"))
+def test_an_inside_address_is_recognised_inside_ipv6(address):
+    value = int(address)
+    for written in (
+        str(address),
+        f"::ffff:{address}",
+        f"64:ff9b::{value >> 16:x}:{value & 0xFFFF:x}",
+        f"2002:{value >> 16:x}:{value & 0xFFFF:x}::1",
+        f"::{value >> 16:x}:{value & 0xFFFF:x}",
+    ):
+        assert not is_public(written)
+
+
+@pytest.mark.parametrize(
+    "address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"]
+)
+def test_public_addresses_are_recognised(address):
+    assert is_public(address)
+
+
+@pytest.mark.parametrize(
+    "address", ["", "a.example", "fec0::1", "ff0e::1", "64:ff9b:1::1", "240.0.0.1", "fe80::1%1"]
+)
+def test_other_addresses_are_not_public(address):
+    assert not is_public(address)
+
+
+def test_names_are_no_disguise():
+    assert not any(map(is_disguised, ["a.example", "1.2.3.4", "1e100.net", "::1", "0x7f.example"]))
+
+
+def test_a_failing_use_is_raised_and_nothing_hangs(site):
+    site.pages |= {f"/{i}": b"" for i in range(5)}
+
+    def use(fetched):
+        raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        Fetcher(OPEN).map([f"{site.url}/{i}" for i in range(5)], use)
