@@ -1,14 +1,19 @@
 """The manifest: what a repository holds, with sizes and hashes; written last, so it means whole."""
 
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from mella.errors import FormatError
 from mella.schema import FORMAT_VERSION
 
 MANIFEST = "manifest.json"
+# A manifest comes from a stranger: its paths stay inside the repository, on a disk and in a URL.
+_PATH = re.compile(r"(?:[\w-][\w.-]*/)*[\w-][\w.-]*", re.ASCII)
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, order=True)
@@ -63,14 +68,21 @@ class Manifest:
         """Return the index of a cell, or None where the repository has no such cell."""
         return next((e for e in self.indexes if e.cell == (source, lang, split)), None)
 
-    def with_cells(self, shards: Iterable[Entry], indexes: Iterable[Entry], source: str) -> Self:
-        """Return the manifest with everything of one source replaced."""
-        keep = [e for e in self.shards if e.source != source]
-        keep_indexes = [e for e in self.indexes if e.source != source]
+    def with_cells(
+        self,
+        shards: Iterable[Entry],
+        indexes: Iterable[Entry],
+        source: str,
+        langs: Collection[str],
+    ) -> Self:
+        """Return the manifest with everything of one source in some languages replaced."""
+
+        def merge(old: Iterable[Entry], new: Iterable[Entry]) -> tuple[Entry, ...]:
+            kept = (e for e in old if e.source != source or e.lang not in langs)
+            return tuple(sorted([*kept, *new]))
+
         return replace(
-            self,
-            shards=tuple(sorted([*keep, *shards])),
-            indexes=tuple(sorted([*keep_indexes, *indexes])),
+            self, shards=merge(self.shards, shards), indexes=merge(self.indexes, indexes)
         )
 
     def to_json(self) -> str:
@@ -91,31 +103,55 @@ class Manifest:
         """
         try:
             document = json.loads(text)
-            version = document["format_version"]
-            if document["format"] != "mella":
-                raise FormatError(f"{where} is not the manifest of a mella repository.")
-            if version.partition(".")[0] != FORMAT_VERSION.partition(".")[0]:
-                raise FormatError(
-                    f"{where} has format version {version}; this package reads "
-                    f"{FORMAT_VERSION}. Install a newer mella: pip install -U mella."
-                )
+        except (ValueError, RecursionError) as error:
+            raise FormatError(f"{where} is not JSON ({error}). Fetch or build it again.") from error
+        if not (isinstance(document, dict) and document.get("format") == "mella"):
+            raise FormatError(f"{where} is not the manifest of a mella repository.")
+        version = document.get("format_version")
+        if not (isinstance(version, str) and re.fullmatch(r"\d+\.\d+", version, re.ASCII)):
+            raise FormatError(f"{where} has no format version, but {version!r}.")
+        if version.partition(".")[0] != FORMAT_VERSION.partition(".")[0]:
+            raise FormatError(
+                f"{where} has format version {version}; this package reads "
+                f"{FORMAT_VERSION}. Install a newer mella: pip install -U mella."
+            )
+        try:
+            tombstones = document.get("tombstones")
             return cls(
-                shards=_entries(document["shards"]),
-                indexes=_entries(document["indexes"]),
-                tombstones=document.get("tombstones"),
+                shards=_entries(document["shards"], by="path"),
+                indexes=_entries(document["indexes"], by="cell"),
+                tombstones=None if tombstones is None else _checked_path(tombstones),
                 format_version=version,
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            if isinstance(error, FormatError):
-                raise
-            raise FormatError(f"{where} is not a mella manifest: {error!r}.") from error
+        except KeyError as error:
+            raise FormatError(f"{where} lacks {error}. Fetch or build it again.") from error
+        except (TypeError, FormatError) as error:
+            raise FormatError(f"{where} is damaged. {error} Fetch or build it again.") from error
 
 
-def _entries(documents: list[dict[str, Any]]) -> tuple[Entry, ...]:
-    entries = tuple(Entry(**document) for document in documents)
-    for entry in entries:
-        parts = entry.path.split("/")
-        # A manifest comes from a stranger: its paths may not leave the repository.
-        if not all(parts) or {".", ".."} & set(parts) or "\\" in entry.path or ":" in entry.path:
-            raise FormatError(f"The manifest names the path {entry.path!r}, which is not allowed.")
+def _entries(documents: list[dict[str, Any]], by: str) -> tuple[Entry, ...]:
+    """Read the entries of a manifest, no two of which have the same `by`."""
+    entries = tuple(_entry(document) for document in documents)
+    counts = Counter(getattr(entry, by) for entry in entries)
+    if twice := [value for value, count in counts.items() if count > 1]:
+        raise FormatError(f"It names {twice[0]!r} more than once.")
     return entries
+
+
+def _entry(document: dict[str, Any]) -> Entry:
+    # Fields that a newer minor version of the format may have added are passed over.
+    values = {field.name: document[field.name] for field in fields(Entry)}
+    _checked_path(values["path"])
+    for field in fields(Entry):
+        value = values[field.name]
+        if type(value) is not field.type or (isinstance(value, int) and value < 0):
+            raise FormatError(f"The {field.name} of {values['path']} is {value!r}.")
+    if not _SHA256.fullmatch(values["sha256"]):
+        raise FormatError(f"The sha256 of {values['path']} is {values['sha256']!r}.")
+    return Entry(**values)
+
+
+def _checked_path(path: object) -> str:
+    if not (isinstance(path, str) and _PATH.fullmatch(path)):
+        raise FormatError(f"It names the path {path!r}, which is not allowed.")
+    return path

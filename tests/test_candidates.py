@@ -54,6 +54,7 @@ def test_one_image_with_all_that_the_page_says_of_it(find):
         "page_text": "Pražský hrad v zimě Foto: Karel CC",
         "ordinal": 0,
         "image_url": "https://www.muzeum.example.cz/a/hrad.jpg",
+        "image_host": "www.muzeum.example.cz",
         "alt": "Hrad v zimě",
         "caption": "Foto: Karel",
         "title": "Hrad",

@@ -8,16 +8,16 @@ import threading
 import time
 import zlib
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import brotli
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mella.builders.culture.fetch import Fetcher, FetchError, FetchParams, agent_of, fetch_all
+from mella.builders.culture.fetch import Fetcher, FetchError, FetchParams, agent_of, host_of
 from mella.builders.culture.public_address import is_disguised, is_public
 from mella.errors import MellaError
+from web_site import Site
 
 OPEN = FetchParams(
     contact="https://example.org/crawl",
@@ -32,67 +32,6 @@ def params(**changes):
     return FetchParams(**{**vars(OPEN), **changes})
 
 
-class Site:
-    """A server on this machine: `pages` maps paths to what answers them; `log` lists requests.
-
-    A page is bytes, or (status, headers, body), or a list of those (one for each request, the last
-    one repeated), or a function of the request handler.
-    """
-
-    def __init__(self, address="127.0.0.1"):
-        site = self
-        self.pages, self.log, self.headers = {}, [], []
-        self.active = self.most_active = 0
-        self.lock = threading.Lock()
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self):
-                with site.lock:
-                    turn = site.log.count(self.path)
-                    site.log.append(self.path)
-                    site.headers.append({k.lower(): v for k, v in self.headers.items()})
-                    site.active += 1
-                    site.most_active = max(site.most_active, site.active)
-                try:
-                    site.answer(self, turn)
-                finally:
-                    with site.lock:
-                        site.active -= 1
-
-            def log_message(self, *args):
-                pass
-
-        self.server = ThreadingHTTPServer((address, 0), Handler)
-        self.server.daemon_threads = True
-        self.port = self.server.server_port
-        self.url = f"http://{address}:{self.port}"
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-
-    def answer(self, handler, turn):
-        page = self.pages.get(handler.path, (404, {}, b"nothing here"))
-        if isinstance(page, list):
-            page = page[min(turn, len(page) - 1)]
-        if callable(page):
-            page(handler)
-            return
-        status, headers, body = (200, {}, page) if isinstance(page, bytes) else page
-        with contextlib.suppress(OSError):
-            handler.send_response(status)
-            for name, value in {"Content-Length": str(len(body)), **headers}.items():
-                handler.send_header(name, value)
-            handler.end_headers()
-            handler.wfile.write(body)
-
-    def redirect(self, path, location, status=302):
-        self.pages[path] = (status, {"Location": location}, b"")
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
-
-
 @pytest.fixture
 def site():
     site = Site()
@@ -105,6 +44,10 @@ def other():
     site = Site()
     yield site
     site.close()
+
+
+def fetch_all(urls, params):
+    return Fetcher(params).fetch(urls)
 
 
 def one(url, **changes):
@@ -593,7 +536,19 @@ def test_public_addresses_are_recognised(address):
 
 
 @pytest.mark.parametrize(
-    "address", ["", "a.example", "fec0::1", "ff0e::1", "64:ff9b:1::1", "240.0.0.1", "fe80::1%1"]
+    "address",
+    [
+        "",
+        "a.example",
+        "fec0::1",
+        "ff0e::1",
+        "64:ff9b:1::1",
+        "240.0.0.1",
+        "fe80::1%1",
+        "192.0.0.192",
+        "168.63.129.16",
+        "::ffff:168.63.129.16",
+    ],
 )
 def test_other_addresses_are_not_public(address):
     assert not is_public(address)
@@ -603,11 +558,47 @@ def test_names_are_no_disguise():
     assert not any(map(is_disguised, ["a.example", "1.2.3.4", "1e100.net", "::1", "0x7f.example"]))
 
 
-def test_a_failing_use_is_raised_and_nothing_hangs(site):
-    site.pages |= {f"/{i}": b"" for i in range(5)}
+# The stream
 
-    def use(fetched):
-        raise RuntimeError("broken")
 
-    with pytest.raises(RuntimeError, match="broken"):
-        Fetcher(OPEN).map([f"{site.url}/{i}" for i in range(5)], use)
+def test_what_is_fetched_comes_as_it_ends(site):
+    waiting = threading.Event()
+
+    def held(handler):
+        ok = waiting.wait(20)
+        handler.send_response(200 if ok else 500)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    site.pages |= {"/slow": held, "/fast": b"ok"}
+    fast = site.url.replace("127.0.0.1", "localhost") + "/fast"
+    stream = Fetcher(params(retries=0)).stream([f"{site.url}/slow", fast, fast])
+    assert next(stream).url == fast
+    waiting.set()
+    assert [(f.url, f.reason) for f in stream] == [(f"{site.url}/slow", None)]
+
+
+def test_a_stream_that_is_left_asks_no_more(site):
+    site.pages |= {f"/{i}": b"" for i in range(500)}
+    stream = Fetcher(OPEN).stream([f"{site.url}/{i}" for i in range(500)])
+    next(stream)
+    stream.close()
+    asked = len(site.log)
+    time.sleep(0.1)
+    assert len(site.log) <= asked + 1 < 100  # one may have been under way
+
+
+def test_while_the_caller_is_busy_bodies_do_not_pile_up(site):
+    site.pages |= {f"/{i}": b"" for i in range(300)}
+    stream = Fetcher(params(connections=2)).stream([f"{site.url}/{i}" for i in range(300)])
+    for _ in range(30):
+        next(stream)
+        time.sleep(0.01)
+    # Two wait to be taken; one more each wait to be put there, and are under way.
+    assert len(site.log) <= 30 + 6
+    stream.close()
+
+
+def test_a_host_is_known_by_its_canonical_name():
+    assert host_of("HTTP://Пример.рф:8080/a") == host_of("https://xn--e1afmkfd.xn--p1ai/")
+    assert host_of("no address") == ""

@@ -1,418 +1,36 @@
-"""Images: what is kept keeps its pixels, what is not has a reason, and nothing bad is decoded."""
+"""Images: found in archives or fetched, a row for each candidate, all of a host in one process."""
 
-import contextlib
 import hashlib
-import io
-import struct
-import threading
-import warnings
-import zlib
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import itertools
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass, replace
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import Image, ImageCms, ImageOps
-from warcio.statusandheaders import StatusAndHeaders
-from warcio.warcwriter import WARCWriter
 
 from mella.builders.culture.fetch import FetchError, FetchParams
-from mella.builders.culture.images import (
-    ImageParams,
-    ImagesError,
-    RejectedImage,
-    StoredImage,
-    images_step,
-    normalise_image,
-    perceptual_hash,
-)
+from mella.builders.culture.images import IMAGES, ImageParams, ImagesError, images_step
+from mella.builders.culture.picture import ImageRules, normalise_image
 from mella.builders.culture.records import RecordsParams, records_step
-from mella.builders.engine.step import SideReader, canonical
+from mella.builders.engine import runner
+from mella.builders.engine.executor import LocalExecutor
+from mella.builders.engine.ledger import explain, funnel
+from mella.builders.engine.parts import read_part
+from mella.builders.engine.step import REASON, SideReader, Step, canonical
 from mella.jpeg import strip_metadata
+from pictures import picture, save
+from web_archives import Archive
+from web_site import Site
 
 PARAMS = ImageParams()
+POLITE = FetchParams(contact="me@a.example", allow_private=True, per_host_delay_s=0.0)
+FETCHING = ImageParams(fetch=True, fetch_params=POLITE)
+CARRIES = pa.schema([(name, pa.string()) for name in ("id", "image_url", "image_host")])
 SECRET = b"N 50.0875, home of Jana"
-SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-
-
-def picture(mode="RGB", size=(240, 180), seed=1):
-    """Some smooth shapes, different in each quarter, as photographs are."""
-    rng = np.random.default_rng(seed)
-    low = rng.integers(0, 256, (5, 6, 4), np.uint8)
-    smooth = Image.fromarray(low, "RGBA").resize(size, Image.Resampling.BICUBIC)
-    if mode in ("RGBA", "LA"):
-        return smooth.convert(mode)
-    return smooth.convert("RGB").convert(mode)
-
-
-def save(image, kind, **options):
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
-
-
-def load(data):
-    image = Image.open(io.BytesIO(data))
-    image.load()
-    return image
-
-
-def kept(data, **changes):
-    made = normalise_image(data, ImageParams(**changes))
-    assert isinstance(made, StoredImage), made
-    return made
-
-
-def reason(data, **changes):
-    made = normalise_image(data, ImageParams(**changes))
-    assert isinstance(made, RejectedImage), made
-    return made.reason
-
-
-def distance(a, b):
-    return (int(a, 16) ^ int(b, 16)).bit_count()
-
-
-def difference(a, b):
-    """Mean absolute difference of two pictures, of 255."""
-    return np.abs(np.asarray(a, np.int16) - np.asarray(b, np.int16)).mean()
-
-
-# What is kept
-
-
-@pytest.mark.parametrize("mode", ["RGB", "L"])
-@pytest.mark.parametrize("progressive", [False, True])
-def test_a_jpeg_keeps_its_bytes_without_metadata(mode, progressive):
-    tags = Image.Exif()
-    tags[0x010F], tags[0x0112] = SECRET.decode(), 6
-    data = save(
-        picture(mode), "JPEG", exif=tags, comment=SECRET, xmp=SECRET, progressive=progressive
-    )
-    made = kept(data)
-    assert made.data == strip_metadata(data)
-    assert SECRET not in made.data
-    assert load(made.data).tobytes() == load(data).tobytes()
-    assert (made.width, made.height, made.original_format) == (240, 180, "jpeg")
-    assert load(made.data).getexif()[0x0112] == 6
-
-
-@pytest.mark.parametrize(
-    ("kind", "name"),
-    [("PNG", "png"), ("WEBP", "webp"), ("GIF", "gif"), ("BMP", "bmp"), ("TIFF", "tiff"),
-     ("AVIF", "avif")],
-)  # fmt: skip
-def test_other_formats_are_transcoded_once(kind, name):
-    options = {"lossless": True} if kind == "WEBP" else {}
-    data = save(picture(), kind, **options)
-    made = kept(data)
-    stored = load(made.data)
-    assert (stored.format, stored.mode, stored.size) == ("JPEG", "RGB", (240, 180))
-    assert (made.width, made.height, made.original_format) == (240, 180, name)
-    assert stored.layer[0][1:3] == (1, 1) == stored.layer[1][1:3]  # 4:4:4
-    assert difference(stored, load(data).convert("RGB")) < 1.5
-    assert kept(data) == made
-    assert kept(made.data).data == made.data
-
-
-def test_metadata_of_other_formats_does_not_come_along():
-    from PIL.PngImagePlugin import PngInfo
-
-    text = PngInfo()
-    text.add_text("Comment", SECRET.decode())
-    text.add_itxt("XML:com.adobe.xmp", SECRET.decode())
-    tags = Image.Exif()
-    tags[0x010F] = SECRET.decode()
-    gif = picture("P")
-    for data in (
-        save(picture(), "PNG", pnginfo=text, exif=tags),
-        save(picture(), "WEBP", exif=tags.tobytes(), xmp=SECRET),
-        save(gif, "GIF", comment=SECRET),
-        save(picture(), "TIFF", description=SECRET.decode()),
-    ):
-        assert SECRET in data
-        made = kept(data)
-        assert SECRET not in made.data
-        assert made.data == strip_metadata(made.data)
-
-
-@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
-def test_the_orientation_is_applied_when_transcoding(kind):
-    tags = Image.Exif()
-    tags[0x0112] = 6
-    made = kept(save(picture(), kind, exif=tags.tobytes()))
-    stored = load(made.data)
-    assert stored.size == (made.width, made.height) == (180, 240)
-    assert 0x0112 not in stored.getexif()
-    assert difference(stored, picture().transpose(Image.Transpose.ROTATE_270)) < 4
-
-
-@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
-def test_transparency_lies_over_white(kind):
-    image = picture("RGBA")
-    image.putalpha(Image.linear_gradient("L").resize(image.size))
-    expected = Image.new("RGB", image.size, "white")
-    expected.paste(image, mask=image.getchannel("A"))
-    options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
-    assert difference(load(kept(save(image, kind, **options)).data), expected) < 1.5
-
-
-def test_a_transparent_colour_of_a_palette_lies_over_white():
-    image = picture("P")
-    image.paste(7, (0, 0, 120, 180))
-    stored = load(kept(save(image, "GIF", transparency=7)).data)
-    assert stored.getpixel((20, 90)) == (255, 255, 255)
-
-
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "I;16"])
-def test_every_kind_of_pixels_is_brought_to_8_bits(mode):
-    if mode == "I;16":
-        grey = np.asarray(picture("L")).astype(np.uint16)
-        image = Image.fromarray(grey * 257)
-        expected = picture("L")
-    else:
-        image = picture(mode)
-        expected = None if mode in ("RGBA", "LA") else image.convert("RGB")
-    stored = load(kept(save(image, "PNG")).data)
-    assert stored.mode in ("L", "RGB")
-    if expected is not None:
-        assert difference(stored.convert("RGB"), expected.convert("RGB")) < 5
-
-
-@pytest.mark.parametrize("mode", ["I", "F"])
-def test_pixels_of_an_unknown_range_are_a_reason(mode):
-    assert reason(save(picture("L").convert(mode), "TIFF")) == "image:pixel_format"
-
-
-def test_cmyk_becomes_rgb():
-    data = save(picture("CMYK"), "JPEG", quality=95, icc_profile=SRGB)
-    made = kept(data)
-    stored = load(made.data)
-    assert (stored.mode, made.original_format) == ("RGB", "jpeg")
-    assert difference(stored, load(data).convert("RGB")) < 1.5
-
-
-def test_a_profile_is_kept_where_it_fits():
-    assert load(kept(save(picture(), "PNG", icc_profile=SRGB)).data).info["icc_profile"] == SRGB
-    assert load(kept(save(picture(), "JPEG", icc_profile=SRGB)).data).info["icc_profile"] == SRGB
-    grey = kept(save(picture("L"), "PNG", icc_profile=SRGB))
-    assert "icc_profile" not in load(grey.data).info
-
-
-def test_a_second_image_in_a_jpeg_is_no_animation():
-    data = save(picture(), "MPO", save_all=True, append_images=[picture(seed=2)])
-    assert load(data).n_frames == 2
-    made = kept(data)
-    assert load(made.data).format == "JPEG"
-    assert len(made.data) < 0.7 * len(data)
-
-
-# What is not
-
-
-def chunk(kind, data):
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def bomb(width, height):
-    """A valid PNG of one colour."""
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    packer = zlib.compressobj(9)
-    row = bytes(1 + 3 * width)
-    pixels = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
-    )
-
-
-def test_a_bomb_is_not_decoded_and_no_warning_leaks():
-    small = bomb(11_000, 9_000)
-    assert len(small) < 400_000
-    # A header alone shows that the rest is never looked at.
-    header = bomb(50_000, 1)[:16] + struct.pack(">II", 50_000, 50_000) + small[24:29]
-    promised = header + struct.pack(">I", zlib.crc32(header[12:29])) + small[33:]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for data in (small, promised):
-            made = normalise_image(data, PARAMS)
-            assert made.reason == "image:too_many_pixels"
-        assert (made.width, made.height, made.original_format) == (50_000, 50_000, "png")
-
-
-def test_the_limits_do_not_depend_on_those_of_the_process(monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    assert kept(save(picture(), "PNG")).width == 240
-    assert kept(save(picture(), "JPEG")).width == 240
-
-
-@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "AVIF", "TIFF"])
-def test_animations_are_rejected_whatever_they_are_called(kind):
-    frames = [picture(seed=2), picture(seed=3)]
-    data = save(picture(), kind, save_all=True, append_images=frames)
-    made = normalise_image(data, PARAMS)
-    assert (made.reason, made.width, made.height) == ("image:animated", 240, 180)
-    first = load(kept(data, reject_animated=False).data)
-    assert difference(first, picture()) < 6
-
-
-@pytest.mark.parametrize(
-    ("size", "why"),
-    [((149, 400), "image:too_small"), ((400, 149), "image:too_small"), ((1, 1), "image:too_small"),
-     ((451, 150), "image:aspect"), ((150, 451), "image:aspect")],
-)  # fmt: skip
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-def test_the_limits_of_the_sides(size, why, kind):
-    made = normalise_image(save(picture(size=size), kind), ImageParams(min_bytes=0))
-    assert (made.reason, made.width, made.height) == (why, *size)
-
-
-def test_the_limits_are_inclusive():
-    assert kept(save(picture(size=(450, 150)), "PNG")).width == 450
-    assert kept(save(picture(), "PNG"), max_pixels=240 * 180).width == 240
-    assert reason(save(picture(), "PNG"), max_pixels=240 * 180 - 1) == "image:too_many_pixels"
-    data = save(picture(), "JPEG")
-    assert kept(data, max_bytes=len(data), min_bytes=len(data)).width == 240
-    assert reason(data, max_bytes=len(data) - 1) == "image:too_large"
-    assert reason(data, min_bytes=len(data) + 1) == "image:too_few_bytes"
-
-
-@pytest.mark.parametrize(
-    ("data", "why"),
-    [
-        (b"", "image:empty"),
-        (b"<!doctype html><title>404</title>" + b" " * 999, "image:not_an_image"),
-        (
-            b"\xef\xbb\xbf<?xml version='1.0'?>\n<svg xmlns='http://www.w3.org/2000/svg'/>",
-            "image:svg",
-        ),
-        (b"\0" * 9999, "image:not_an_image"),
-        (b"\xff\xd8\xff" + b"\0" * 9999, "image:corrupt"),
-        (b"\x89PNG\r\n\x1a\n" + b"a" * 9999, "image:corrupt"),
-        (b"GIF89a" + b"\xff" * 9999, "image:corrupt"),
-        (b"RIFF\xff\xff\0\0WEBPVP8 " + b"a" * 9999, "image:corrupt"),
-        (b"II*\0" + b"\xff" * 9999, "image:corrupt"),
-    ],
-)
-def test_what_is_no_image_is_a_reason(data, why):
-    assert reason(data) == why
-
-
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"])
-@pytest.mark.parametrize("share", [0.5, 0.9])
-def test_a_cut_is_noticed_and_raises_nothing(kind, share):
-    data = save(picture(), kind)
-    made = normalise_image(data[: int(share * len(data))], PARAMS)
-    allowed = {"image:truncated"} if kind in ("JPEG", "PNG", "GIF", "BMP") else set()
-    assert made.reason in allowed or (
-        kind in ("TIFF", "WEBP") and made.reason in ("image:truncated", "image:corrupt")
-    )
-
-
-@pytest.mark.parametrize("progressive", [False, True])
-def test_a_jpeg_without_its_last_bytes_is_cut(progressive):
-    data = save(picture(), "JPEG", progressive=progressive)
-    for lost in (1, 2, 3, 500):
-        made = normalise_image(data[:-lost], PARAMS)
-        assert (made.reason, made.width, made.height) == ("image:truncated", 240, 180)
-
-
-def test_a_jpeg_of_countless_scans_is_not_decoded():
-    data = save(picture(), "JPEG", progressive=True)
-    last = data.rindex(b"\xff\xda")
-    made = normalise_image(data[:-2] + data[last:-2] * 200 + b"\xff\xd9", PARAMS)
-    assert made.reason == "image:too_many_scans"
-
-
-@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_an_empty_picture_is_rejected(kind):
-    nearly = np.full((200, 200, 3), 90, np.uint8)
-    nearly[::7, ::5] = 96
-    for image in (Image.new("RGB", (200, 200), "red"), Image.fromarray(nearly)):
-        assert reason(save(image, kind), min_bytes=0) == "image:uniform"
-    halves = Image.new("RGB", (200, 200), "red")
-    halves.paste("blue", (0, 0, 100, 200))
-    assert kept(save(halves, kind), min_bytes=0).width == 200
-
-
-def test_one_colour_over_transparency_is_judged_as_seen():
-    image = Image.new("RGBA", (200, 200), (255, 255, 255, 0))
-    image.paste((255, 255, 255, 255), (50, 50, 100, 100))
-    assert reason(save(image, "PNG"), min_bytes=0) == "image:uniform"
-
-
-@settings(deadline=None, max_examples=60)
-@given(
-    kind=st.sampled_from(["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP"]),
-    changes=st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=4)), max_size=5),
-    length=st.floats(0.2, 1),
-)
-def test_damage_never_raises(kind, changes, length):
-    data = save(picture(), kind)
-    for share, new in changes:
-        at = int(share * len(data))
-        data = data[:at] + new + data[at + len(new) :]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        made = normalise_image(data[: int(length * len(data))], PARAMS)
-    if isinstance(made, StoredImage):
-        assert load(made.data).size == (made.width, made.height)
-    else:
-        assert made.reason.startswith("image:")
-
-
-# The perceptual hash
-
-
-def test_the_hash_survives_what_leaves_a_picture_alike():
-    image = picture(size=(1600, 1200))
-    base = perceptual_hash(image)
-    assert len(base) == 16
-    same = [
-        kept(save(image, "JPEG", quality=95)),
-        kept(save(image, "JPEG", quality=40)),
-        kept(save(image.resize((400, 300)), "JPEG")),
-        kept(save(image, "PNG")),
-        kept(save(image.point(lambda v: v // 2 + 60), "WEBP")),
-    ]
-    assert max(distance(base, made.phash) for made in same) <= 6
-    others = [perceptual_hash(picture(seed=seed)) for seed in range(2, 12)]
-    assert min(distance(base, other) for other in others) >= 16
-
-
-def test_the_hash_is_of_the_upright_picture():
-    tags = Image.Exif()
-    tags[0x0112] = 8
-    turned = picture().transpose(Image.Transpose.ROTATE_270)
-    data = save(turned, "JPEG", exif=tags, quality=95)
-    assert difference(ImageOps.exif_transpose(load(data)), picture()) < 5
-    assert distance(kept(data).phash, perceptual_hash(picture())) <= 4
-
-
-def test_the_hash_is_made_of_the_lowest_frequencies():
-    # One wave of two periods along the width: of all bits only its own and those of noise are set.
-    at = (np.arange(32) + 0.5) / 32
-    wave = 127 + 100 * np.cos(4 * np.pi * at)
-    image = Image.fromarray(np.tile(wave.round().astype(np.uint8), (32, 1)))
-    bits = np.unpackbits(np.frombuffer(bytes.fromhex(perceptual_hash(image)), np.uint8))
-    assert bits.reshape(8, 8)[0, [0, 4]].tolist() == [1, 1]
-    assert bits.sum() <= 32
-
-
-# The step
-
-
-def archive(path, responses):
-    with path.open("wb") as file:
-        writer = WARCWriter(file, gzip=True)
-        for url, body, content_type in responses:
-            http = StatusAndHeaders("200 OK", [("Content-Type", content_type)], protocol="HTTP/1.1")
-            record = writer.create_warc_record(
-                url, "response", payload=io.BytesIO(body), http_headers=http
-            )
-            writer.write_record(record)
+JPEG = save(picture(), "JPEG", comment=SECRET)
+PNG = save(picture(), "PNG")
 
 
 @pytest.fixture
@@ -420,30 +38,60 @@ def records(tmp_path):
     """Return a function that stores responses in an archive and reads its records."""
 
     def make(responses):
-        archive(tmp_path / "a.warc.gz", responses)
+        archive = Archive()
+        for url, body, content_type in responses:
+            archive.add(url, body, [("Content-Type", content_type)])
+        (tmp_path / "a.warc.gz").write_bytes(archive.bytes)
         table = pa.table({"path": [str(tmp_path / "a.warc.gz")], "name": ["a"]})
         step = records_step(RecordsParams())
-        pq.write_table(pa.concat_tables(step.apply(table, None)), tmp_path / "part.parquet")
+        read = list(step.apply(table, None)) or [step.writes.empty_table()]
+        pq.write_table(pa.concat_tables(read), tmp_path / "part.parquet")
         return step, SideReader((str(tmp_path / "part.parquet"),))
 
     return make
 
 
+@pytest.fixture
+def site():
+    site = Site()
+    site.pages["/1.png"] = PNG
+    yield site
+    site.close()
+
+
+def candidates(urls):
+    ids = [str(number) for number in range(len(urls))]
+    return pa.table([ids, urls, ["a.example"] * len(urls)], schema=CARRIES)
+
+
 def run(step, side, urls):
+    """Return the rows of `urls`, in their order, and the tables that they came in."""
     resource = step.setup(step.params, side)
-    table = pa.table({"image_url": pa.array(urls, pa.string())})
-    (out,) = step.apply(table, resource)
-    return out.to_pylist()
+    tables = list(step.apply(candidates(urls), resource))
+    rows = sorted(
+        (row for table in tables for row in table.to_pylist()), key=lambda r: int(r["id"])
+    )
+    assert [(row.pop("id"), row.pop("image_url")) for row in rows] == [
+        (str(number), url) for number, url in enumerate(urls)
+    ]
+    assert {row.pop("image_host") for row in rows} <= {"a.example"}
+    return rows, tables
+
+
+def reasons(rows):
+    return [row["reason"] for row in rows]
+
+
+# From archives
 
 
 def test_images_of_archives_are_found_by_their_url(records):
-    jpeg, png = save(picture(), "JPEG", comment=SECRET), save(picture(), "PNG")
     side, reader = records(
         [
-            ("http://a.example/1.jpg", jpeg, "text/plain"),
-            ("http://a.example/обложка.png?x=1", png, "image/png"),
-            ("http://a.example/1.jpg", png, "image/png"),
-            ("http://a.example/bad.jpg", jpeg[:900], "image/jpeg"),
+            ("http://a.example/1.jpg", JPEG, "text/plain"),
+            ("http://a.example/обложка.png?x=1", PNG, "image/png"),
+            ("http://a.example/1.jpg", PNG, "image/png"),
+            ("http://a.example/bad.jpg", JPEG[:900], "image/jpeg"),
             ("http://a.example/page", b"<html><img src=1.jpg></html>", "text/html"),
         ]
     )
@@ -456,105 +104,194 @@ def test_images_of_archives_are_found_by_their_url(records):
         "http://a.example/page",
         None,
     ]
-    rows = run(images_step(PARAMS, side), reader, urls)
-
-    assert [row["reason"] for row in rows] == [
+    rows, _ = run(images_step(PARAMS, side, CARRIES), reader, urls)
+    assert reasons(rows) == [
         "image:truncated", None, None, "image:not_found", None, "image:not_found", "image:not_found"
     ]  # fmt: skip
+    stored = normalise_image(JPEG, PARAMS.rules)
     assert (
         rows[1]
         == rows[4]
         == {
-            "image": strip_metadata(jpeg),
-            "sha256": hashlib.sha256(strip_metadata(jpeg)).hexdigest(),
-            "original_sha256": hashlib.sha256(jpeg).hexdigest(),
+            "image": strip_metadata(JPEG),
+            "sha256": hashlib.sha256(strip_metadata(JPEG)).hexdigest(),
+            "original_sha256": hashlib.sha256(JPEG).hexdigest(),
             "width": 240,
             "height": 180,
-            "bytes": len(strip_metadata(jpeg)),
+            "bytes": len(strip_metadata(JPEG)),
             "original_format": "jpeg",
             "image_origin": "archive",
-            "phash": kept(jpeg).phash,
+            "phash": stored.phash,
+            "x_robots_tag": None,
             "reason": None,
         }
     )
+    assert SECRET not in rows[1]["image"]
     assert rows[2]["original_format"] == "png"
-    assert rows[2]["image"] == kept(png).data
+    assert rows[2]["image"] == normalise_image(PNG, PARAMS.rules).data
     assert rows[0]["image"] is None
     assert rows[0]["sha256"] is None
-    assert rows[0]["original_sha256"] == hashlib.sha256(jpeg[:900]).hexdigest()
+    assert rows[0]["original_sha256"] == hashlib.sha256(JPEG[:900]).hexdigest()
     assert rows[3]["image_origin"] is None
 
 
 def test_an_archive_that_is_gone_costs_its_images_alone(records, tmp_path):
-    side, reader = records([("http://a.example/1.png", save(picture(), "PNG"), "image/png")])
+    side, reader = records([("http://a.example/1.png", PNG, "image/png")])
     (tmp_path / "a.warc.gz").unlink()
-    rows = run(images_step(PARAMS, side), reader, ["http://a.example/1.png"])
-    assert rows[0]["reason"] == "image:unreadable"
+    rows, _ = run(images_step(PARAMS, side, CARRIES), reader, ["http://a.example/1.png"])
+    assert reasons(rows) == ["image:unreadable"]
 
 
-@pytest.fixture
-def site():
-    """A server that has one picture and counts the requests."""
-    log = []
+def test_rows_come_in_small_tables_however_many_want_one_image(records):
+    side, reader = records([("http://a.example/1.png", PNG, "image/png")])
+    urls = ["http://a.example/1.png"] * 150
+    rows, tables = run(images_step(PARAMS, side, CARRIES), reader, urls)
+    assert reasons(rows) == [None] * 150
+    assert max(table.num_rows for table in tables) <= 64
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            log.append(self.path)
-            found = self.path == "/1.png"
-            body = save(picture(), "PNG") if found else b""
-            self.send_response(200 if found else 404)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            with contextlib.suppress(OSError):
-                self.wfile.write(body)
 
-        def log_message(self, *args):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", log
-    server.shutdown()
-    server.server_close()
+# From the web
 
 
 def test_what_no_archive_holds_is_fetched_once(records, site):
-    url, log = site
+    url = site.url
     side, reader = records([(f"{url}/0.jpg", save(picture(seed=5), "JPEG"), "image/jpeg")])
-    fetch = FetchParams(contact="me@a.example", allow_private=True, per_host_delay_s=0.0)
-    step = images_step(ImageParams(fetch=True, fetch_params=fetch), side)
-    urls = [f"{url}/0.jpg", f"{url}/1.png", f"{url}/2.png", f"{url}/1.png", "ftp://a.example/a.png"]
-    rows = run(step, reader, urls)
-    assert [row["reason"] for row in rows] == [
-        None, None, "image:fetch:http_404", None, "image:fetch:scheme"
+    site.pages["/3.png"] = (200, {"X-Robots-Tag": "noai"}, PNG)
+    paths = ["/0.jpg", "/1.png", "/2.png", "/1.png", "/3.png"]
+    rows, _ = run(
+        images_step(FETCHING, side, CARRIES),
+        reader,
+        [url + path for path in paths] + ["ftp://a.example/a.png", None],
+    )
+    assert reasons(rows) == [
+        None, None, "image:fetch:http_404", None, None, "image:fetch:scheme", "image:not_found"
     ]  # fmt: skip
-    assert [row["image_origin"] for row in rows] == ["archive", *["http"] * 4]
+    assert [row["image_origin"] for row in rows] == ["archive", *["http"] * 5, None]
+    assert [row["x_robots_tag"] for row in rows] == [None, None, None, None, "noai", None, None]
     assert rows[1] == rows[3]
-    assert rows[1]["image"] == kept(save(picture(), "PNG")).data
-    assert log == ["/robots.txt", "/1.png", "/2.png"]
+    assert rows[1]["image"] == normalise_image(PNG, PARAMS.rules).data
+    assert site.log == ["/robots.txt", "/1.png", "/2.png", "/3.png"]
 
 
 def test_without_leave_to_fetch_nothing_is_asked(records, site):
-    url, log = site
     side, reader = records([])
-    assert (
-        run(images_step(PARAMS, side), reader, [f"{url}/1.png"])[0]["reason"] == "image:not_found"
+    rows, _ = run(images_step(PARAMS, side, CARRIES), reader, [f"{site.url}/1.png"])
+    assert reasons(rows) == ["image:not_found"]
+    assert site.log == []
+
+
+def test_of_one_host_only_so_many_are_fetched(site):
+    step = images_step(replace(FETCHING, max_per_host=2), None, CARRIES)
+    urls = [f"{site.url}/{i}.png" for i in (1, 2, 3, 1)]
+    urls.append(site.url.replace("127.0.0.1", "localhost") + "/1.png")
+    rows, _ = run(step, None, urls)
+    assert reasons(rows) == [None, "image:fetch:http_404", "image:too_many_of_host", None, None]
+
+
+def test_a_larger_body_than_the_rules_allow_is_not_fetched_whole(site):
+    rules = ImageRules(max_bytes=len(PNG) - 1)
+    step = images_step(replace(FETCHING, rules=rules), None, CARRIES)
+    assert reasons(run(step, None, [f"{site.url}/1.png"])[0]) == ["image:fetch:too_large"]
+
+
+# In a build
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Parameters of the toy step: addresses with their hosts."""
+
+    urls: tuple[tuple[str, str], ...]
+
+
+TOY = pa.schema([*CARRIES, REASON])
+
+
+def list_addresses(table, params, _):
+    urls, hosts = zip(*params.urls, strict=True)
+    count = range(len(urls))
+    yield pa.table([[str(i) for i in count], urls, hosts, [None for _ in count]], schema=TOY)
+
+
+def build(step, urls):
+    inputs = pa.table({"n": [0]})
+    addresses = Addresses(tuple(urls))
+    first = Step(
+        "candidates", 1, list_addresses, inputs.schema, TOY, addresses, expands=True, part_rows=3
     )
-    assert log == []
+    return runner.Pipeline((first, step), inputs, "digest")
+
+
+def test_processes_never_ask_one_host_at_the_same_time(site, tmp_path):
+    times = defaultdict(list)
+
+    def slow(handler):
+        start = time.monotonic()
+        time.sleep(0.05)
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(PNG)))
+        handler.end_headers()
+        handler.wfile.write(PNG)
+        times[handler.headers["Host"].partition(":")[0]].append((start, time.monotonic()))
+
+    site.pages = {f"/{i}": slow for i in range(12)}
+    urls = [
+        (f"http://{host}:{site.port}/{i}", host)
+        for i in range(12)
+        for host in ("localhost", "127.0.0.1")
+    ]
+    params = replace(FETCHING, fetch_params=replace(POLITE, respect_robots=False))
+    step = replace(images_step(params, None, CARRIES), bucket_rows=3)
+    with LocalExecutor(2) as executor:
+        stages = runner.run(build(step, urls), tmp_path, executor)
+
+    assert {host: len(spans) for host, spans in times.items()} == {"localhost": 12, "127.0.0.1": 12}
+    for spans in times.values():
+        for (_, end), (start, _) in itertools.pairwise(sorted(spans)):
+            assert start >= end - 0.01  # the client may have the answer before it is noted
+    everything = sorted(span for spans in times.values() for span in spans)
+    assert any(a[1] > b[0] for a, b in itertools.pairwise(everything))  # but both at once
+    assert [level.kept for level in funnel(stages)] == [24, 24]
+
+
+def test_a_build_goes_on_without_fetching_again(site, tmp_path):
+    urls = [(f"{site.url}/{i}.png", "127.0.0.1") for i in range(1, 5)]
+    pipeline = build(images_step(FETCHING, None, CARRIES), urls)
+    stages = runner.run(pipeline, tmp_path, LocalExecutor(1))
+    asked = Counter(site.log)
+    assert runner.run(pipeline, tmp_path, LocalExecutor(1)) == stages
+    assert Counter(site.log) == asked
+    (level,) = funnel(stages)[1:]
+    assert (level.unit, level.rows, level.kept) == ("images", 4, 1)
+    story = explain(stages, urls[1][0])[-1]
+    assert (story.step, story.reason) == ("images", "image:fetch:http_404")
+    (part,) = stages[1].parts()
+    assert read_part(stages, part.name, ["id", "width"]).to_pylist() == [{"id": "0", "width": 240}]
+
+
+# What is refused
 
 
 def test_a_step_that_could_get_nothing_is_refused():
     with pytest.raises(ImagesError, match="records step"):
-        images_step(PARAMS, None)
+        images_step(PARAMS, None, CARRIES)
     with pytest.raises(FetchError, match="contact"):
-        images_step(ImageParams(fetch=True), None)
+        images_step(ImageParams(fetch=True), None, CARRIES)
+
+
+@pytest.mark.parametrize("names", [["id"], ["image_url"], ["image_url", "image_host", "sha256"]])
+def test_columns_that_do_not_fit_are_refused(names):
+    carries = pa.schema([(name, pa.string()) for name in names])
+    with pytest.raises(ImagesError, match="needs image_host, image_url") as caught:
+        images_step(FETCHING, None, carries)
+    assert ", ".join(names) in str(caught.value)
 
 
 def test_the_step_keeps_its_contract_and_has_a_key():
-    params = ImageParams(fetch=True, fetch_params=FetchParams(contact="me@a.example"))
-    step = images_step(params, None)
+    step = images_step(FETCHING, None, CARRIES)
+    assert step.by == "image_host"
+    assert step.writes.names == [*CARRIES.names, *IMAGES.names]
     assert canonical(step.params)["fetch_params"]["contact"] == "me@a.example"
-    assert step.key("parent") != images_step(
-        ImageParams(fetch=True, min_side=10, fetch_params=params.fetch_params), None
-    ).key("parent")
-    assert run(step, None, []) == []
+    other = replace(FETCHING, rules=ImageRules(min_side=10))
+    assert step.key("parent") != images_step(other, None, CARRIES).key("parent")
+    assert run(step, None, []) == ([], [])

@@ -47,6 +47,7 @@ CANDIDATES = pa.schema(
         pa.field("page_text", pa.string()),
         pa.field("ordinal", pa.int32(), nullable=False),  # among the images of the page, from 0
         pa.field("image_url", pa.string()),
+        pa.field("image_host", pa.string()),  # of image_url: a host is fetched from by one process
         pa.field("alt", pa.string()),
         pa.field("caption", pa.string()),
         pa.field("title", pa.string()),
@@ -103,7 +104,7 @@ def candidates_step(params: CandidatesParams) -> Step:
     """Return the step that turns the pages among records into candidates."""
     return Step(
         name="candidates",
-        version=1,
+        version=2,
         fn=_find_all,
         reads=READS,
         writes=CANDIDATES,
@@ -177,6 +178,7 @@ def _images(
             "id": _identify(about["page_url"], url, ordinal),
             "ordinal": ordinal,
             "image_url": url,
+            "image_host": urlsplit(url).hostname if url else None,
             "reason": reason or "candidate:too_many",
         }
         if reason is None and len(seen) < params.max_per_page:

@@ -9,11 +9,11 @@ it), limits on time, on redirects and on the size of the decoded body; no proxie
 import asyncio
 import logging
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections import defaultdict, deque
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
-from typing import TypeVar
+from typing import Self
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -24,8 +24,6 @@ from mella.builders.culture.http_request import Answer, open_session, request
 from mella.builders.culture.public_address import is_disguised
 from mella.errors import MellaError
 
-T = TypeVar("T")
-
 _HOST_FAILURES = (
     "fetch:timeout", "fetch:connection", "fetch:dns", "fetch:tls",
     "fetch:http_429", "fetch:http_503",
@@ -35,6 +33,8 @@ _SAME_FOR_PAGE = ("fetch:private_address", "fetch:dns", "fetch:host_paused")
 _ROBOTS_BYTES = 500 * 1024  # the least that RFC 9309 asks a crawler to read
 _ROBOTS_REDIRECTS = 5
 _ROBOTS_SECONDS = 24 * 3600
+_ROBOTS_KEPT = 10_000
+_HOSTS_PER_CONNECTION = 8  # most hosts are in their pause, and need none
 _log = logging.getLogger(__name__)
 
 
@@ -105,7 +105,7 @@ class Fetched:
 
 
 class Fetcher:
-    """Fetches batches of URLs; remembers between them robots.txt and how the hosts behave."""
+    """Fetches URLs; remembers, from one call to the next, robots.txt and how the hosts behave."""
 
     def __init__(self, params: FetchParams) -> None:
         """Connect to nothing yet.
@@ -120,38 +120,27 @@ class Fetcher:
 
     def fetch(self, urls: Iterable[str]) -> list[Fetched]:
         """Fetch `urls`; the results have their order."""
-        return self.map(urls, lambda fetched: fetched)
-
-    def map(self, urls: Iterable[str], use: Callable[[Fetched], T]) -> list[T]:
-        """Return `use` of each URL, in order; it is called at once, so bodies do not pile up.
-
-        Equal URLs are fetched once. Not to be called where an event loop is running.
-        """
-        return asyncio.run(self._map(list(urls), use))
-
-    async def _map(self, urls: list[str], use: Callable[[Fetched], T]) -> list[T]:
-        opened = open_session(
-            self.agent, timeout_s=self.params.timeout_s, allow_private=self.params.allow_private
-        )
-        async with opened as session:
-            crawl = _Crawl(self, session)
-
-            async def one(url: str) -> T:
-                return use(await crawl.get(url))
-
-            distinct = list(dict.fromkeys(urls))
-            results = await asyncio.gather(*map(one, distinct))
-        by_url = dict(zip(distinct, results, strict=True))
+        urls = list(urls)
+        by_url = {fetched.url: fetched for fetched in self.stream(urls)}
         return [by_url[url] for url in urls]
 
+    def stream(self, urls: Iterable[str]) -> Generator[Fetched, None, None]:
+        """Yield what became of each URL, in the order in which they end; equal ones count as one.
 
-def fetch_all(urls: Iterable[str], params: FetchParams) -> list[Fetched]:
-    """Fetch `urls`; the results have their order, and each has a body or a reason.
-
-    Raises:
-        FetchError: There is no contact.
-    """
-    return Fetcher(params).fetch(urls)
+        Many hosts are asked at the same time, the URLs of one in their order. While the caller is
+        busy nothing goes on. Not to be called where an event loop is running.
+        """
+        by_host: dict[str, deque[str]] = defaultdict(deque)
+        for url in dict.fromkeys(urls):
+            by_host[host_of(url)].append(url)
+        count = sum(map(len, by_host.values()))
+        with asyncio.Runner() as runner:
+            crawl = runner.run(_Crawl.start(self, by_host))
+            try:
+                for _ in range(count):
+                    yield runner.run(crawl.results.get())
+            finally:
+                runner.run(crawl.close())
 
 
 def agent_of(params: FetchParams) -> str:
@@ -172,6 +161,12 @@ def agent_of(params: FetchParams) -> str:
     return header
 
 
+def host_of(url: str) -> str:
+    """Return the host that a URL is fetched from, as pauses count it; "" where there is none."""
+    resolved = resolve_url(url, url)[0]
+    return (urlsplit(resolved).hostname or "") if resolved else ""
+
+
 @dataclass
 class _Host:
     ready: float = 0.0  # when the next request may start
@@ -188,7 +183,7 @@ class _Robots:
 
 
 class _Crawl:
-    """One run of an event loop over one batch."""
+    """One run of an event loop."""
 
     def __init__(self, fetcher: Fetcher, session: aiohttp.ClientSession) -> None:
         self.fetcher, self.session, self.params = fetcher, session, fetcher.params
@@ -196,6 +191,35 @@ class _Crawl:
         self.slots: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(count))
         self.connections = asyncio.Semaphore(self.params.connections)
         self.locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        # Who has a result waits while it is full, so that bodies do not pile up.
+        self.results: asyncio.Queue[Fetched] = asyncio.Queue(self.params.connections)
+        self.lanes: list[asyncio.Task[None]] = []
+
+    @classmethod
+    async def start(cls, fetcher: Fetcher, by_host: dict[str, deque[str]]) -> Self:
+        params = fetcher.params
+        session = open_session(
+            fetcher.agent, timeout_s=params.timeout_s, allow_private=params.allow_private
+        )
+        crawl = cls(fetcher, session)
+        # The hosts with the most URLs take longest, so they begin.
+        queues = sorted(by_host.values(), key=len, reverse=True)
+        turns = [queue for queue in queues for _ in range(params.per_host_connections)]
+        shared = iter(turns)
+        for _ in range(min(len(turns), _HOSTS_PER_CONNECTION * params.connections)):
+            crawl.lanes.append(asyncio.create_task(crawl.run_lane(shared)))
+        return crawl
+
+    async def close(self) -> None:
+        for lane in self.lanes:
+            lane.cancel()
+        await asyncio.gather(*self.lanes, return_exceptions=True)
+        await self.session.close()
+
+    async def run_lane(self, queues: Iterator[deque[str]]) -> None:
+        for queue in queues:
+            while queue:
+                await self.results.put(await self.get(queue.popleft()))
 
     async def get(self, url: str) -> Fetched:
         try:
@@ -230,6 +254,8 @@ class _Crawl:
             robots = self.fetcher.robots.get(origin)
             if robots is None or robots.expires < time.monotonic():
                 robots = self.fetcher.robots[origin] = await self._read_robots(origin)
+                if len(self.fetcher.robots) > _ROBOTS_KEPT:
+                    del self.fetcher.robots[next(iter(self.fetcher.robots))]
         if robots.rules is None:
             return robots.reason
         product = self.params.user_agent.partition("/")[0].strip()

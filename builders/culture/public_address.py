@@ -7,6 +7,9 @@ from typing import Any
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _UNICAST = ipaddress.ip_network("2000::/3")
+# Clouds (Oracle, Azure) answer their own machines here; Python counts the first as public in older
+# releases, the second in all.
+_OF_CLOUDS = (ipaddress.ip_network("192.0.0.0/24"), ipaddress.ip_network("168.63.129.16/32"))
 # Browsers and C libraries read such a host as an IPv4 address, however it is spelled.
 _NUMERIC = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?")
 
@@ -28,7 +31,8 @@ def is_public(address: str) -> bool:
         if inner is None:
             return ip in _UNICAST and ip.is_global
         ip = inner
-    return ip.is_global and not (ip.is_multicast or ip.is_reserved)
+    inside = ip.is_multicast or ip.is_reserved or any(ip in network for network in _OF_CLOUDS)
+    return ip.is_global and not inside
 
 
 def is_disguised(host: str) -> bool:

@@ -10,7 +10,7 @@ used; its images, except the first record, get `record:not_seekable` (`warcio re
 """
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -128,18 +128,46 @@ def read_payload(
     return data
 
 
-def _read_archives(table: pa.Table, params: RecordsParams, _: Any) -> Iterator[pa.Table]:
-    rows: list[Row] = []
+def as_tables(rows: Iterable[Row]) -> Iterator[pa.Table]:
+    """Gather rows of `RECORDS` into tables of a few megabytes."""
+    pending: list[Row] = []
     size = 0
+    for row in rows:
+        pending.append(row)
+        size += len(row["body"] or b"")
+        if len(pending) >= _TABLE_ROWS or size >= _TABLE_BYTES:
+            yield pa.Table.from_pylist(pending, schema=RECORDS)
+            pending, size = [], 0
+    if pending:
+        yield pa.Table.from_pylist(pending, schema=RECORDS)
+
+
+def why_no_page(start: bytes, declared: str | None) -> str | None:
+    """Return the reason why content is no HTML page, or None where it is one.
+
+    Args:
+        start: Its first bytes (1 KB or so): what they are counts more than what they are called.
+        declared: The media type that it was sent with.
+    """
+    found = sniff(start)
+    if not start:
+        return "record:empty"
+    if found == "image/svg+xml":
+        return "record:svg"
+    if found in _SNIFFED_TYPES:
+        return f"media_type:{found}"
+    if declared in _HTML_TYPES or found in _HTML_TYPES:
+        return None
+    return (
+        "record:not_an_image"
+        if declared in _SNIFFED_TYPES
+        else f"media_type:{declared or 'unknown'}"
+    )
+
+
+def _read_archives(table: pa.Table, params: RecordsParams, _: Any) -> Iterator[pa.Table]:
     for archive in table.to_pylist():
-        for row in _read_archive(archive["path"], archive["name"], params):
-            rows.append(row)
-            size += len(row["body"] or b"")
-            if len(rows) >= _TABLE_ROWS or size >= _TABLE_BYTES:
-                yield pa.Table.from_pylist(rows, schema=RECORDS)
-                rows, size = [], 0
-    if rows:
-        yield pa.Table.from_pylist(rows, schema=RECORDS)
+        yield from as_tables(_read_archive(archive["path"], archive["name"], params))
 
 
 @dataclass(frozen=True)
@@ -278,31 +306,22 @@ def _message(record: Record) -> Message | None:
     return parse_message(record.block)
 
 
-def _content(  # noqa: PLR0911 - one for each outcome
-    message: Message, record: Record, declared: str | None, params: RecordsParams
-) -> Row:
+def _content(message: Message, record: Record, declared: str | None, params: RecordsParams) -> Row:
     """Return kind, body and reason, by what the bytes are rather than by what they are called."""
     start = decode_body(message.headers, message.body, limit=_SNIFF_BYTES, whole=False)
-    found = sniff(start)
-    if found in _SNIFFED_TYPES:
+    if sniff(start) in _SNIFFED_TYPES:
         reason = None if record.seekable else "record:not_seekable"
         if "warc-truncated" in record.headers:
             reason = "record:truncated"
         return {"kind": "image", "reason": reason}
-    if not start:
-        return {"reason": "record:empty"}
-    if found == "image/svg+xml":
-        return {"reason": "record:svg"}
-    if declared in _HTML_TYPES or found in _HTML_TYPES:
-        cut = len(record.block) < record.length
-        limit = params.max_page_bytes
-        body = b"" if cut else decode_body(message.headers, message.body, limit=limit + 1)
-        if cut or len(body) > limit:
-            return {"kind": "page", "reason": "record:too_big"}
-        return {"kind": "page", "body": body}
-    if declared in _SNIFFED_TYPES:
-        return {"reason": "record:not_an_image"}
-    return {"reason": f"media_type:{declared or 'unknown'}"}
+    if reason := why_no_page(start, declared):
+        return {"reason": reason}
+    cut = len(record.block) < record.length
+    limit = params.max_page_bytes
+    body = b"" if cut else decode_body(message.headers, message.body, limit=limit + 1)
+    if cut or len(body) > limit:
+        return {"kind": "page", "reason": "record:too_big"}
+    return {"kind": "page", "body": body}
 
 
 def _bare(url: str) -> str:

@@ -67,7 +67,7 @@ def write_warc(file: BinaryIO, answers: Iterable[tuple[str, Answer]], info: Head
 
     writer = WARCWriter(file, gzip=True, warc_version="WARC/1.0")
     fields = "".join(f"{name}: {value}\r\n" for name, value in info).encode()
-    writer.write_record(_record(writer, "", "warcinfo", fields, None, _START))
+    writer.write_record(_record(writer, "", "warcinfo", fields, time=_START))
     first: dict[bytes, tuple[str, datetime]] = {}
     for number, (url, answer) in enumerate(answers):
         time = _START + timedelta(seconds=number)
@@ -84,7 +84,7 @@ def write_warc(file: BinaryIO, answers: Iterable[tuple[str, Answer]], info: Head
 
 def _response(writer: Any, url: str, answer: Answer, time: datetime) -> "ArcWarcRecord":
     body = _body(answer)
-    return _record(writer, url, "response", body, _head(answer, len(body), time), time)
+    return _record(writer, url, "response", body, time=time, head=_head(answer, len(body), time))
 
 
 def _revisit(
@@ -113,7 +113,7 @@ def _request(writer: Any, url: str, response: Any, time: datetime) -> "ArcWarcRe
         [("Host", parts.netloc), ("User-Agent", USER_AGENT), ("Accept", "*/*")],
         is_http_request=True,
     )
-    record = _record(writer, url, "request", b"", head, time)
+    record = _record(writer, url, "request", b"", time=time, head=head)
     answered = response.rec_headers.get_header("WARC-Record-ID")
     record.rec_headers.add_header("WARC-Concurrent-To", answered)
     return record
@@ -124,8 +124,9 @@ def _record(
     url: str,
     kind: str,
     body: bytes,
-    head: "StatusAndHeaders | None",
+    *,
     time: datetime,
+    head: "StatusAndHeaders | None" = None,
 ) -> "ArcWarcRecord":
     return writer.create_warc_record(
         url,

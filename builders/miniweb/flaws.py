@@ -44,26 +44,26 @@ _SVG = """<?xml version="1.0" encoding="UTF-8"?>
 """
 _NOT_FOUND = "<!DOCTYPE html>\n<html><head><title>404</title></head><body>Not Found</body></html>\n"
 _NO_AI = (("X-Robots-Tag", "noai, noimageai"),)
+_FIXED = {
+    "data": None,
+    "absent": None,
+    "spacer": Answer(_SPACER, "image/gif"),
+    "svg": Answer(_SVG.encode(), "image/svg+xml"),
+    "missing": Answer(_NOT_FOUND.encode(), "text/html", status="404 Not Found"),
+    "html": Answer(_NOT_FOUND.replace("Not Found", "Forbidden").encode(), "image/jpeg"),
+}
 
 
 def answer(flaw: Flaw, artwork: Artwork, choices: Choices) -> Answer | None:
     """Return what the crawler got for the image of a flaw; None: it never asked."""
-    if flaw.payload in ("data", "absent"):
-        return None
-    if flaw.payload == "spacer":
-        return Answer(_SPACER, "image/gif")
-    if flaw.payload == "svg":
-        return Answer(_SVG.encode(), "image/svg+xml")
-    if flaw.payload == "missing":
-        return Answer(_NOT_FOUND.encode(), "text/html", status="404 Not Found")
-    if flaw.payload == "html":
-        return Answer(_NOT_FOUND.replace("Not Found", "Forbidden").encode(), "image/jpeg")
+    if flaw.payload in _FIXED:
+        return _FIXED[flaw.payload]
     if flaw.payload == "logo":
         return Answer(artwork.png(flaw.emoji), "image/png")
     if flaw.payload == "animated":
         return Answer(artwork.animation(flaw.emoji), "image/gif")
     if flaw.payload == "banner":
-        return Answer(artwork.banner([flaw.emoji] * 6, (640, 64)), "image/jpeg")
+        return Answer(artwork.banner([flaw.emoji] * 4, (1000, 100)), "image/jpeg")
     extension = choices.extension(flaw.emoji)
     data, media_type = artwork.encode(flaw.emoji, extension), MEDIA_TYPES[extension]
     if flaw.payload == "truncated":

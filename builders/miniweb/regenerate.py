@@ -135,9 +135,11 @@ def _visit(
         data = artwork.encode(emoji, extension)
         images.append((address_of(page, src), Answer(data, MEDIA_TYPES[extension])))
         keywords += native.keywords[:3]
-    for flaw in page.flaws:
-        if got := answer(flaw, artwork, choices):
-            images.append((address_of(page, flaw.src), got))
+    images += [
+        (address_of(page, flaw.src), got)
+        for flaw in page.flaws
+        if (got := answer(flaw, artwork, choices))
+    ]
     html = write_page(page, pictures, keywords)
     charset = "" if page.declared == "meta" else f"; charset={page.charset}"
     yield (

@@ -1,0 +1,201 @@
+"""`mella-build`: make data sets, and explain how they were made."""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from mella.builders import console as views
+from mella.builders.build import Build, plan_build, run_build
+from mella.builders.engine.ledger import explain, funnel
+from mella.builders.engine.runner import open_run
+from mella.errors import MellaError
+from mella.manifest import Manifest
+
+RECIPE = click.argument("recipe", type=click.Path(path_type=Path))
+FINISHED = click.argument("build", type=click.Path(path_type=Path))
+WORK = click.option(
+    "--work",
+    type=click.Path(path_type=Path),
+    help="Folder for what the steps write.  [default: work/NAME beside the recipe]",
+)
+OUT = click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of the repository to put the samples into.  [default: data beside the recipe]",
+)
+WORKERS = click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=lambda: len(os.sched_getaffinity(0)),
+    show_default="the cores of this machine",
+    help="Processes. Each loads language models of about 0.9 GB.",
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout, no tables.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="mella")
+def cli() -> None:
+    r"""Make image-text data sets from web pages, or from images and their captions.
+
+    A build is a RECIPE: a TOML file that says what goes in, in which languages, and by which rules.
+    `mella-build demo` writes two small ones to start from, and runs them.
+
+    \b
+        mella-build demo                             everything once, on an embedded mini-web
+        mella-build plan mella-demo/culture.toml     what a build would do
+        mella-build run mella-demo/culture.toml      do it; run again to go on after a stop
+        mella-build funnel mella-demo/culture.toml   how many rows each rule rejected
+        mella-build explain mella-demo/culture.toml URL     what became of one page or image
+    """
+
+
+@cli.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("mella-demo"),
+    show_default=True,
+    help="Folder to write to.",
+)
+@WORKERS
+def demo(out: Path, workers: int) -> None:
+    """Build both sources in all eight languages from the embedded mini-web, and load them back.
+
+    Needs no network. The recipes that it writes into the folder are made to be changed and run
+    again.
+    """
+    from mella.builders.miniweb.demo import run_demo
+
+    run_demo(out, workers, Console())
+
+
+@cli.command()
+@RECIPE
+@WORK
+@JSON
+def plan(recipe: Path, work: Path | None, *, as_json: bool) -> None:
+    """Show the steps of RECIPE and which have finished; run nothing."""
+    build = plan_build(recipe, work or _work_of(recipe))
+    steps, stages = build.pipeline.steps, build.stages()
+    if as_json:
+        rows = [
+            {**stage.to_json(), "version": step.version, "finished": stage.finished()}
+            for step, stage in zip(steps, stages, strict=True)
+        ]
+        _write_json({"build": build.about.build, "work": str(build.work), "steps": rows})
+        return
+    title = (
+        f"{recipe}: {build.about.source} in {' '.join(build.about.langs)}, "
+        f"build {build.about.build}, {build.pipeline.inputs.num_rows} inputs"
+    )
+    Console().print(views.plan_table(stages, [step.version for step in steps], title))
+
+
+@cli.command("run")
+@RECIPE
+@WORK
+@OUT
+@WORKERS
+@JSON
+def run_command(
+    recipe: Path, work: Path | None, out: Path | None, workers: int, *, as_json: bool
+) -> None:
+    """Run RECIPE and put the samples into a repository.
+
+    What has finished is not done again: stopped or killed, run the same command to go on. A changed
+    threshold repeats just the steps that depend on it.
+    """
+    build = plan_build(recipe, work or _work_of(recipe))
+    out = out or recipe.parent / "data"
+    bars = views.Bars(Console(stderr=True))
+    with bars.progress:
+        manifest = run_build(build, out, workers, bars.show)
+    if as_json:
+        levels = [asdict(level) for level in funnel(build.stages())]
+        _write_json({"build": build.about.build, "out": str(out), "levels": levels})
+        return
+    console = Console()
+    console.print(views.funnel_table(funnel(build.stages()), f"{recipe}: what became of every row"))
+    console.print(views.repository_table(manifest, f"{out}: samples"))
+    console.print(
+        f'Load it:  load_mella("{_example(manifest, build)}", repo="{out}")', soft_wrap=True
+    )
+
+
+@cli.command("funnel")
+@FINISHED
+@JSON
+def funnel_command(build: Path, *, as_json: bool) -> None:
+    """Show what became of every row of BUILD: a recipe that was run, or the work folder of one."""
+    levels = funnel(open_run(_folder_of(build)))
+    if as_json:
+        _write_json([asdict(level) for level in levels])
+        return
+    Console().print(views.funnel_table(levels, f"{build}: what became of every row"))
+
+
+@cli.command("explain")
+@FINISHED
+@click.argument("needle")
+@JSON
+def explain_command(build: Path, needle: str, *, as_json: bool) -> None:
+    """Tell the story of every row that NEEDLE names, in BUILD (a recipe, or its work folder).
+
+    NEEDLE is the address of a page or an image, the key of a sample, or the SHA-256 of an image.
+    Ends with code 1 where there is no such row.
+    """
+    stories = explain(open_run(_folder_of(build)), needle)
+    if as_json:
+        _write_json([asdict(story) for story in stories])
+    else:
+        for story in stories:
+            Console().print(views.story_table(story))
+    if not stories:
+        raise click.ClickException(
+            f"No row of {build} has the URL, key or hash {needle!r}. Give it in full, as the page "
+            "or the index writes it."
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; a known error ends it with its message and code 1."""
+    try:
+        cli.main(args=arguments, prog_name="mella-build", standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except MellaError as error:
+        Console(stderr=True).print(f"[bold red]Error:[/] {_plain(error)}", soft_wrap=True)
+        sys.exit(1)
+
+
+def _plain(error: MellaError) -> str:
+    from rich.markup import escape
+
+    return escape(str(error))
+
+
+def _work_of(recipe: Path) -> Path:
+    return recipe.parent / "work" / recipe.stem
+
+
+def _folder_of(build: Path) -> Path:
+    return build if build.is_dir() else _work_of(build)
+
+
+def _example(manifest: Manifest, build: Build) -> str:
+    langs = [e.lang for e in manifest.indexes if e.source == build.about.source]
+    return min(langs, default=build.about.langs[0])
+
+
+def _write_json(document: object) -> None:
+    click.echo(json.dumps(document, indent=1, ensure_ascii=False))

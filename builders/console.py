@@ -1,0 +1,90 @@
+"""What `mella-build` shows on a terminal: progress bars and tables."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from mella.builders.engine.ledger import Level, Story
+from mella.builders.engine.parts import Stage
+from mella.builders.engine.runner import Progress as Done
+from mella.manifest import Manifest
+
+
+class Bars:
+    """A progress bar for each step, on a terminal; elsewhere, a line for each that has finished."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.tasks: dict[str, int] = {}
+        self.progress = Progress(
+            TextColumn("{task.description:<12}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+
+    def show(self, done: Done) -> None:
+        """Show how far a step is."""
+        if done.step not in self.tasks:
+            self.tasks[done.step] = self.progress.add_task(done.step, total=done.total)
+        task = self.progress.tasks[self.tasks[done.step]]
+        self.progress.update(task.id, completed=done.done, total=done.total)
+        if done.done == done.total and not self.console.is_terminal:
+            self.console.print(f"{done.step}: {done.done} of {done.total} tasks")
+
+
+def funnel_table(levels: Sequence[Level], title: str) -> Table:
+    """Return what became of every row; the shares of each kind of row sum to 100 %."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("step")
+    table.add_column("reason")
+    table.add_column("rows", justify="right")
+    table.add_column("share", justify="right")
+    for level in levels:
+        table.add_section()
+        for reject in level.rejects:
+            table.add_row(reject.step, reject.reason, *_count(reject.rows, level.rows))
+        table.add_row("", "kept", *_count(level.kept, level.rows), style="green")
+        table.add_row("", f"[bold]{level.unit}[/]", *_count(level.rows, level.rows), style="bold")
+    return table
+
+
+def plan_table(stages: Sequence[Stage], versions: Sequence[int], title: str) -> Table:
+    """Return the steps of a build, and which have finished."""
+    table = Table(title=title, title_justify="left")
+    for name in ("step", "version", "key", "state", "writes"):
+        table.add_column(name)
+    for stage, version in zip(stages, versions, strict=True):
+        state = "finished" if stage.finished() else "begun" if stage.path.exists() else "to do"
+        table.add_row(stage.name, str(version), stage.key, state, ", ".join(stage.columns))
+    return table
+
+
+def repository_table(manifest: Manifest, title: str) -> Table:
+    """Return the samples of a repository by language, source and split."""
+    table = Table(title=title, title_justify="left")
+    columns = sorted({(entry.source, entry.split) for entry in manifest.indexes})
+    table.add_column("lang")
+    for source, split in columns:
+        table.add_column(f"{source}\n{split}", justify="right")
+    for lang in sorted({entry.lang for entry in manifest.indexes}):
+        entries = [manifest.index(source, lang, split) for source, split in columns]
+        table.add_row(lang, *(str(entry.samples) if entry else "" for entry in entries))
+    return table
+
+
+def story_table(story: Story) -> Table:
+    """Return all that is known of one row, and where it ended."""
+    end = f"rejected by {story.step}: {story.reason}" if story.step else "kept"
+    table = Table(title=f"{story.unit}: {end}", title_justify="left", show_header=False)
+    for name, value in story.row.items():
+        table.add_row(name, str(value))
+    return table
+
+
+def _count(rows: int, of: int) -> tuple[str, str]:
+    return f"{rows:,}", f"{rows / of:.1%}" if of else ""

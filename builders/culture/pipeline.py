@@ -1,0 +1,126 @@
+"""The culture pipeline: web pages in, images with the text that the page itself gives them out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from mella.builders.culture.candidates import CandidatesParams, candidates_step
+from mella.builders.culture.fetch import FetchParams
+from mella.builders.culture.images import ImageParams, images_step
+from mella.builders.culture.language import LanguageParams, language_step
+from mella.builders.culture.page_list import PageListParams, page_list_step
+from mella.builders.culture.records import RecordsParams, records_step
+from mella.builders.culture.text import TextParams, text_step
+from mella.builders.curate.duplicates import DuplicatesParams, duplicates_step
+from mella.builders.curate.pack import PackParams, pack_step
+from mella.builders.curate.shelve import ShelveParams, shelve_step
+from mella.builders.curate.split import SplitParams, split_step
+from mella.builders.engine.step import Step
+from mella.builders.recipe import Recipe, RecipeError
+from mella.languages import Language
+
+SOURCE = "culture"
+
+# What of a candidate goes with its image into a sample, or is needed on the way there.
+_CARRIED = (
+    *("id", "page_url", "domain", "image_url", "image_host", "license", "collected_at"),
+    *("text", "text_origin", "lang", "script", "language_score"),
+)
+
+
+@dataclass(frozen=True)
+class CultureInputs:
+    """Where pages come from: archives or lists, not both in one build.
+
+    Attributes:
+        archives: WARC, WARC.gz and WACZ files; paths relative to the recipe, or glob patterns.
+        page_lists: Text files with the address of a page on each line, which are fetched.
+    """
+
+    archives: tuple[str, ...] = ()
+    page_lists: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CultureRecipe:
+    """Everything that a build of culture samples depends on, but the content of its inputs."""
+
+    languages: tuple[Language, ...]
+    records: RecordsParams | PageListParams
+    candidates: CandidatesParams
+    text: TextParams
+    language: LanguageParams
+    images: ImageParams
+    split: SplitParams
+    shards: ShelveParams
+
+
+def read_culture(recipe: Recipe) -> tuple[CultureRecipe, list[Path]]:
+    """Read a recipe for this pipeline.
+
+    Returns:
+        The recipe, and the files that its first step reads.
+
+    Raises:
+        RecipeError: A key is unknown or has a wrong value, or no inputs are named.
+    """
+    languages = recipe.languages()
+    inputs = recipe.table("inputs", CultureInputs)
+    if bool(inputs.archives) == bool(inputs.page_lists):
+        raise RecipeError(
+            f"{recipe.path}: [inputs] names either archives or page_lists, for example\n"
+            'archives = ["crawl/*.warc.gz"]'
+        )
+    fetch = recipe.table("fetch", FetchParams)
+    pages = recipe.table("page_lists", PageListParams, {"fetch_params": fetch})
+    records = recipe.table("records", RecordsParams)
+    scripts = tuple(dict.fromkeys(script for one in languages for script in one.scripts))
+    made = CultureRecipe(
+        languages=languages,
+        records=pages if inputs.page_lists else records,
+        candidates=recipe.table("candidates", CandidatesParams),
+        text=recipe.table("text", TextParams, {"scripts": scripts}),
+        language=recipe.table("language", LanguageParams, {"languages": languages}),
+        images=recipe.table("images", ImageParams, {"fetch_params": fetch}),
+        split=recipe.table("split", SplitParams),
+        shards=recipe.table("shards", ShelveParams, {"source": SOURCE}),
+    )
+    recipe.end()
+    return made, recipe.files(inputs.archives or inputs.page_lists)
+
+
+def culture_steps(recipe: CultureRecipe, build: str, tars: Path) -> tuple[Step, ...]:
+    """Return the steps of the pipeline.
+
+    Args:
+        recipe: What to do.
+        build: Hash of the recipe, which stands in every sample.
+        tars: Folder for packed tars.
+
+    Raises:
+        FetchError: Something is to be fetched, but there is no contact.
+        ImagesError: Pages are fetched, but images are not.
+    """
+    from_list = isinstance(recipe.records, PageListParams)
+    if isinstance(recipe.records, PageListParams):
+        records = page_list_step(recipe.records)
+    else:
+        records = records_step(recipe.records)
+    before = (
+        records,
+        candidates_step(recipe.candidates),
+        text_step(recipe.text),
+        language_step(recipe.language),
+    )
+    known = {field.name: field for step in before for field in step.writes}
+    carries = pa.schema([known[name] for name in _CARRIED])
+    images = images_step(recipe.images, None if from_list else records, carries)
+    after = (
+        images,
+        duplicates_step(DuplicatesParams()),
+        split_step(recipe.split),
+        shelve_step(recipe.shards),
+    )
+    columns = [name for step in after for name in step.writes.names]
+    return (*before, *after, pack_step(PackParams(SOURCE, build), columns, tars))

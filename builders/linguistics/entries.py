@@ -1,0 +1,201 @@
+"""List what a build starts from: the images of the pool, and the captions of a table.
+
+Each image and each caption becomes one row; `join` brings them together by the hash of the image.
+An image is listed by where its bytes lie, and read only when a caption that is good wants it.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mella.builders.engine.step import REASON, Step
+from mella.errors import MellaError
+from mella.index import read_index
+from mella.repository import FolderStorage, Repository
+
+READS = pa.schema(
+    [
+        pa.field("path", pa.string()),
+        pa.field("name", pa.string()),
+        pa.field("kind", pa.string()),  # release, folder, captions
+    ]
+)
+
+PLACE = pa.schema(
+    [
+        pa.field("path", pa.string()),  # of the file that holds the image
+        pa.field("offset", pa.int64()),
+        pa.field("size", pa.int64()),
+    ]
+)
+"""Where the bytes of an image lie."""
+
+ABOUT_IMAGE = pa.schema(
+    [
+        pa.field("image_url", pa.string()),
+        pa.field("page_url", pa.string()),
+        pa.field("domain", pa.string()),
+        pa.field("license", pa.string()),
+        pa.field("collected_at", pa.string()),
+        pa.field("split", pa.string()),  # in the release that the image is from
+    ]
+)
+"""What is known of an image; all null for one from a folder."""
+
+CAPTION = pa.schema(
+    [
+        pa.field("lang", pa.string()),
+        pa.field("text", pa.string()),
+        pa.field("text_en", pa.string()),
+        pa.field("captioner", pa.string()),
+        pa.field("translator", pa.string()),
+    ]
+)
+"""A caption: in a high-resource language, and translated."""
+
+ENTRIES = pa.schema(
+    [
+        pa.field("kind", pa.string(), nullable=False),  # image, caption, input
+        pa.field("id", pa.string(), nullable=False),  # name of the input, and place in it
+        pa.field("file_sha256", pa.string()),  # of the image file, as the table names it
+        *PLACE,
+        *ABOUT_IMAGE,
+        *CAPTION,
+        REASON,
+    ]
+)
+"""An image of the pool, a caption, or an input that could not be read."""
+
+_TABLE_ROWS = 4096
+_REQUIRED = ("sha256", "lang", "text")
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class EntriesParams:
+    """Which captions are wanted.
+
+    Attributes:
+        languages: Codes; captions in others get `captions:language_not_wanted`.
+    """
+
+    languages: tuple[str, ...]
+
+
+def entries_step(params: EntriesParams) -> Step:
+    """Return the step that lists releases, folders of images and tables of captions."""
+    return Step(
+        name="entries",
+        version=1,
+        fn=_list_all,
+        reads=READS,
+        writes=ENTRIES,
+        params=params,
+        expands=True,
+        unit="entries",
+    )
+
+
+def _list_all(table: pa.Table, params: EntriesParams, _: Any) -> Iterator[pa.Table]:
+    readers = {"release": _release, "folder": _folder, "captions": _captions}
+    for given in table.to_pylist():
+        blank = dict.fromkeys(ENTRIES.names)
+        rows = ({**blank, **row} for row in _named(given, readers[given["kind"]], params))
+        while some := list(islice(rows, _TABLE_ROWS)):
+            yield pa.Table.from_pylist(some, schema=ENTRIES)
+
+
+def _named(given: Row, read: Any, params: EntriesParams) -> Iterator[Row]:
+    """Yield the rows of an input; a fault that ends the reading becomes the last one."""
+    try:
+        for place, row in read(Path(given["path"]), params):
+            yield {**row, "id": f"{given['name']}:{place}"}
+    except (OSError, MellaError, pa.ArrowException) as error:
+        reason = f"input:{type(error).__name__}"
+        yield {"kind": "input", "id": f"{given['name']}: {error}", "reason": reason}
+
+
+def _release(folder: Path, _: EntriesParams) -> Iterator[tuple[str, Row]]:
+    """Yield the images of the culture samples of a repository."""
+    repository = Repository(FolderStorage(folder))
+    taken_down = set(repository.tombstones.to_pylist())
+    for entry in repository.manifest.indexes:
+        if entry.source != "culture":
+            continue
+        index = read_index(repository.index_file(entry), f"{folder}/{entry.path}")
+        for sample in index.to_pylist():
+            place = {
+                "path": str(folder / sample["shard"]),
+                "offset": sample["jpg_offset"],
+                "size": sample["jpg_size"],
+            }
+            about = {name: sample.get(name) for name in ABOUT_IMAGE.names} | {"split": entry.split}
+            reason = "pool:taken_down" if sample["key"] in taken_down else None
+            yield (
+                sample["key"],
+                {
+                    "kind": "image",
+                    "file_sha256": sample["sha256"],
+                    "reason": reason,
+                    **place,
+                    **about,
+                },
+            )
+
+
+def _folder(folder: Path, _: EntriesParams) -> Iterator[tuple[str, Row]]:
+    """Yield the files below a folder; whether they are images is judged when they are wanted."""
+    for file in sorted(folder.rglob("*")):
+        if not file.is_file():
+            continue
+        row: Row = {"kind": "image", "path": str(file), "offset": 0}
+        try:
+            with file.open("rb") as data:
+                digest = hashlib.file_digest(data, "sha256").hexdigest()
+            row |= {"file_sha256": digest, "size": file.stat().st_size}
+        except OSError:
+            row["reason"] = "pool:unreadable"
+        yield file.relative_to(folder).as_posix(), row
+
+
+def _captions(file: Path, params: EntriesParams) -> Iterator[tuple[str, Row]]:
+    read = _parquet_rows if file.suffix == ".parquet" else _json_rows
+    for number, row in enumerate(read(file), 1):
+        yield str(number), _caption(row, params)
+
+
+def _parquet_rows(file: Path) -> Iterator[Any]:
+    with pq.ParquetFile(file) as table:
+        for batch in table.iter_batches(_TABLE_ROWS):
+            yield from batch.to_pylist()
+
+
+def _json_rows(file: Path) -> Iterator[Any]:
+    with file.open("rb") as lines:
+        for line in lines:
+            try:
+                yield json.loads(line)
+            except (ValueError, RecursionError):
+                yield None
+
+
+def _caption(row: Any, params: EntriesParams) -> Row:
+    columns = ("sha256", *CAPTION.names)
+    values: Row = {name: row.get(name) for name in columns} if isinstance(row, dict) else {}
+    whole = all(isinstance(values.get(name), str) for name in _REQUIRED) and all(
+        value is None or isinstance(value, str) for value in values.values()
+    )
+    if not whole:
+        return {"kind": "caption", "reason": "captions:malformed"}
+    image = values.pop("sha256").lower()
+    wanted = values["lang"] in params.languages
+    reason = None if wanted else "captions:language_not_wanted"
+    return {"kind": "caption", "file_sha256": image, **values, "reason": reason}

@@ -1,0 +1,91 @@
+"""Read the images that good captions want, and bring those from folders into the stored form."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from mella.builders.culture.picture import ImageRules, StoredImage, normalise_image
+from mella.builders.curate.split import SplitParams, split_of
+from mella.builders.engine.step import REASON, Step
+from mella.builders.linguistics.entries import PLACE
+
+READS = pa.schema([*PLACE, pa.field("file_sha256", pa.string()), pa.field("split", pa.string())])
+WRITES = pa.schema(
+    [
+        pa.field("image", pa.large_binary()),
+        pa.field("sha256", pa.string()),  # of the stored image
+        pa.field("width", pa.int32()),
+        pa.field("height", pa.int32()),
+        pa.field("bytes", pa.int64()),
+        pa.field("original_format", pa.string()),
+        pa.field("phash", pa.string()),
+        pa.field("split", pa.string()),
+        REASON,
+    ]
+)
+
+
+@dataclass(frozen=True)
+class PoolParams:
+    """Which images are kept, and which are held out.
+
+    Attributes:
+        rules: Which are kept.
+        split: How images that are from no release are split: by their hash.
+    """
+
+    rules: ImageRules = field(default_factory=ImageRules)
+    split: SplitParams = field(default_factory=SplitParams)
+
+
+def images_step(params: PoolParams) -> Step:
+    """Return the step that reads, checks and stores the image of each pair.
+
+    An image of a release stays in the split it has there, so that no image is in the training data
+    of one source and the test data of the other.
+    """
+    return Step(
+        name="images",
+        version=1,
+        fn=_read_all,
+        reads=READS,
+        writes=WRITES,
+        params=params,
+    )
+
+
+def _read_all(table: pa.Table, params: PoolParams, _: Any) -> pa.Table:
+    rows: dict[str, dict[str, Any]] = {}
+    wanted = table.to_pylist()
+    for row in wanted:
+        if row["file_sha256"] not in rows:
+            rows[row["file_sha256"]] = _read(row, params)
+    return pa.Table.from_pylist([rows[row["file_sha256"]] for row in wanted], schema=WRITES)
+
+
+def _read(row: dict[str, Any], params: PoolParams) -> dict[str, Any]:
+    try:
+        with Path(row["path"]).open("rb") as file:
+            file.seek(row["offset"])
+            data = file.read(row["size"])
+    except OSError:
+        return {"reason": "image:unreadable"}
+    if hashlib.sha256(data).hexdigest() != row["file_sha256"]:
+        return {"reason": "image:changed"}
+    image = normalise_image(data, params.rules)
+    if not isinstance(image, StoredImage):
+        return {"original_format": image.original_format, "reason": image.reason}
+    sha256 = hashlib.sha256(image.data).hexdigest()
+    return {
+        "image": image.data,
+        "sha256": sha256,
+        "width": image.width,
+        "height": image.height,
+        "bytes": len(image.data),
+        "original_format": image.original_format,
+        "phash": image.phash,
+        "split": row["split"] or split_of(sha256, params.split),
+    }
