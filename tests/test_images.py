@@ -12,7 +12,7 @@ import pytest
 
 from mella.builders.culture.fetch import FetchError, FetchParams
 from mella.builders.culture.images import IMAGES, ImageParams, ImagesError, images_step
-from mella.builders.culture.picture import ImageRules, normalise_image
+from mella.builders.culture.picture import ImageRules, StoredImage, normalise_image
 from mella.builders.culture.records import RecordsParams, records_step
 from mella.builders.engine import runner
 from mella.builders.engine.executor import LocalExecutor
@@ -31,6 +31,12 @@ CARRIES = pa.schema([(name, pa.string()) for name in ("id", "image_url", "image_
 SECRET = b"N 50.0875, home of Jana"
 JPEG = save(picture(), "JPEG", comment=SECRET)
 PNG = save(picture(), "PNG")
+
+
+def stored_form(data):
+    made = normalise_image(data, PARAMS.rules)
+    assert isinstance(made, StoredImage)
+    return made
 
 
 @pytest.fixture
@@ -108,7 +114,7 @@ def test_images_of_archives_are_found_by_their_url(records):
     assert reasons(rows) == [
         "image:truncated", None, None, "image:not_found", None, "image:not_found", "image:not_found"
     ]  # fmt: skip
-    stored = normalise_image(JPEG, PARAMS.rules)
+    stored = stored_form(JPEG)
     assert (
         rows[1]
         == rows[4]
@@ -128,7 +134,7 @@ def test_images_of_archives_are_found_by_their_url(records):
     )
     assert SECRET not in rows[1]["image"]
     assert rows[2]["original_format"] == "png"
-    assert rows[2]["image"] == normalise_image(PNG, PARAMS.rules).data
+    assert rows[2]["image"] == stored_form(PNG).data
     assert rows[0]["image"] is None
     assert rows[0]["sha256"] is None
     assert rows[0]["original_sha256"] == hashlib.sha256(JPEG[:900]).hexdigest()
@@ -169,7 +175,7 @@ def test_what_no_archive_holds_is_fetched_once(records, site):
     assert [row["image_origin"] for row in rows] == ["archive", *["http"] * 5, None]
     assert [row["x_robots_tag"] for row in rows] == [None, None, None, None, "noai", None, None]
     assert rows[1] == rows[3]
-    assert rows[1]["image"] == normalise_image(PNG, PARAMS.rules).data
+    assert rows[1]["image"] == stored_form(PNG).data
     assert site.log == ["/robots.txt", "/1.png", "/2.png", "/3.png"]
 
 

@@ -336,7 +336,7 @@ def test_good_captions_are_eight_a_language_each_of_another_picture():
 
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_good_captions_are_normalised_and_in_a_script_of_their_language(lang):
-    found = Counter()
+    found: Counter[str] = Counter()
     for caption in GOOD:
         if caption.lang == lang:
             assert caption.text == normalise(caption.text)

@@ -52,9 +52,9 @@ def read(tmp_path):
 def fetch(paths, params=PARAMS):
     step = page_list_step(params)
     table = pa.table({"path": list(map(str, paths)), "name": [path.name for path in paths]})
-    rows = [
-        row for part in step.apply(table, step.setup(step.params, None)) for row in part.to_pylist()
-    ]
+    assert step.setup
+    parts = step.apply(table, step.setup(step.params, None))
+    rows = [row for part in parts for row in part.to_pylist()]
     return sorted(rows, key=lambda row: row["offset"] or 0)
 
 
@@ -198,6 +198,7 @@ def test_pages_come_in_small_tables(site, tmp_path):
     (tmp_path / "list").write_text("\n".join(site.url + path for path in site.pages))
     step = page_list_step(PageListParams(fetch_params=FETCH))
     table = pa.table({"path": [str(tmp_path / "list")], "name": ["list"]})
+    assert step.setup
     sizes = [part.nbytes for part in step.apply(table, step.setup(step.params, None))]
     assert sum(sizes) > 80 << 20
     assert max(sizes) < 36 << 20

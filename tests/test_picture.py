@@ -206,6 +206,7 @@ def test_a_bomb_is_not_decoded_and_no_warning_leaks():
         warnings.simplefilter("error")
         for data in (small, promised):
             made = normalise_image(data, RULES)
+            assert isinstance(made, RejectedImage)
             assert made.reason == "image:too_many_pixels"
         assert (made.width, made.height, made.original_format) == (50_000, 50_000, "png")
 
@@ -221,6 +222,7 @@ def test_animations_are_rejected_whatever_they_are_called(kind):
     frames = [picture(seed=2), picture(seed=3)]
     data = save(picture(), kind, save_all=True, append_images=frames)
     made = normalise_image(data, RULES)
+    assert isinstance(made, RejectedImage)
     assert (made.reason, made.width, made.height) == ("image:animated", 240, 180)
     first = load(kept(data, reject_animated=False).data)
     assert difference(first, picture()) < 10
@@ -235,6 +237,7 @@ def test_animations_are_rejected_whatever_they_are_called(kind):
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_the_limits_of_the_sides(size, why, kind):
     made = normalise_image(save(picture(size=size), kind), ImageRules(min_bytes=0))
+    assert isinstance(made, RejectedImage)
     assert (made.reason, made.width, made.height) == (why, *size)
 
 
@@ -285,6 +288,7 @@ def test_a_cut_is_noticed_and_raises_nothing(kind, share):
     data = save(picture(), kind)
     made = normalise_image(data[: int(share * len(data))], RULES)
     allowed = {"image:truncated"} if kind in ("JPEG", "PNG", "GIF", "BMP") else set()
+    assert isinstance(made, RejectedImage)
     assert made.reason in allowed or (
         kind in ("TIFF", "WEBP") and made.reason in ("image:truncated", "image:corrupt")
     )
@@ -295,6 +299,7 @@ def test_a_jpeg_without_its_last_bytes_is_cut(progressive):
     data = save(picture(), "JPEG", progressive=progressive)
     for lost in (1, 2, 3, 500):
         made = normalise_image(data[:-lost], RULES)
+        assert isinstance(made, RejectedImage)
         assert (made.reason, made.width, made.height) == ("image:truncated", 240, 180)
 
 
@@ -302,6 +307,7 @@ def test_a_jpeg_of_countless_scans_is_not_decoded():
     data = save(picture(), "JPEG", progressive=True)
     last = data.rindex(b"\xff\xda")
     made = normalise_image(data[:-2] + data[last:-2] * 200 + b"\xff\xd9", RULES)
+    assert isinstance(made, RejectedImage)
     assert made.reason == "image:too_many_scans"
 
 

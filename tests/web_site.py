@@ -14,7 +14,9 @@ class Site:
 
     def __init__(self, address="127.0.0.1"):
         site = self
-        self.pages, self.log, self.headers = {}, [], []
+        self.pages: dict = {}
+        self.log: list = []
+        self.headers: list = []
         self.active = self.most_active = 0
         self.lock = threading.Lock()
 

@@ -1,0 +1,42 @@
+# Everything the project does by hand. `make demo` and `make test` need Python 3.11, make and git.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint bench sample clean
+
+demo: $(VENV)/build-ready  ## Run both pipelines on the embedded mini-web, into mella-demo/
+	$(BIN)/mella-build demo --out mella-demo
+
+test: $(VENV)/dev-ready  ## Run the tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/dev-ready  ## Check style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(VENV)/dev-ready  ## Measure; run nothing else beside it
+	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+sample: $(VENV)/dev-ready  ## Build the embedded sample anew
+	rm -rf build/sample
+	$(BIN)/mella-build demo --out build/sample
+	find mella/sample -mindepth 1 ! -name __init__.py -delete
+	cp -r build/sample/data/. mella/sample
+	rm -r mella/sample/provenance  # the recipes are in builders/miniweb
+
+clean:  ## Remove what the other targets made
+	rm -rf $(VENV) build dist mella-demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/build-ready: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[build]'
+	touch $@
+
+$(VENV)/dev-ready: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@ $(VENV)/build-ready

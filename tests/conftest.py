@@ -1,0 +1,29 @@
+"""What holds for every test: nothing leaves this machine."""
+
+import ipaddress
+import socket
+
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_outside_connections():
+    """Refuse connections to anything but this machine, so that no test needs the internet."""
+    connect = socket.socket.connect
+
+    def guarded(self, address):
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_here(address[0]):
+            raise AssertionError(f"A test tried to connect to {address}.")
+        return connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded)
+        # Also for the processes that tests start.
+        patch.setenv("HF_UPDATE_DOWNLOAD_COUNTS", "0")
+        patch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
+        patch.delenv("MELLA_REPO", raising=False)
+        yield
+
+
+def _is_here(host):
+    return host == "localhost" or ipaddress.ip_address(host).is_loopback
