@@ -8,7 +8,7 @@ for sample in load_mella("th", source="culture"):
 
 from typing import TYPE_CHECKING, Any
 
-from mella.errors import FormatError, MellaError, RepositoryError, UnknownNameError
+from mella.errors import FormatError, MellaError, RepositoryError, UnknownNameError, WhereError
 from mella.languages import Language, get_language, languages, register_language
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ __all__ = [
     "MellaError",
     "RepositoryError",
     "UnknownNameError",
+    "WhereError",
     "get_language",
     "languages",
     "load_mella",

@@ -16,6 +16,10 @@ class FormatError(MellaError, ValueError):
     """Data that does not follow the mella format: a broken tar, index or manifest."""
 
 
+class WhereError(MellaError, ValueError):
+    """A metadata filter that cannot be understood or does not fit the columns."""
+
+
 class RepositoryError(MellaError, FileNotFoundError):
     """A repository, or a file that it promises, that cannot be found or reached."""
 

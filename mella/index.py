@@ -8,29 +8,37 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mella.errors import FormatError
+from mella.errors import FormatError, WhereError
 from mella.schema import INDEX
 from mella.where import parse_where
 
 ROW_GROUP = 65_536
 """Rows of a row group: the unit that a metadata filter can pass over."""
 
+# Nobody asks for a range of these, and their least and greatest values would be long.
+_NOT_FILTERED = frozenset({"text", "text_en", "image_url", "page_url", "sha256"})
+
 
 def write_index(table: pa.Table, file: Path | io.BytesIO) -> None:
     """Write rows in the order of their shards, deterministically, with statistics to filter by.
 
     Raises:
-        FormatError: The columns are not those of `mella.schema.INDEX`.
+        FormatError: The columns are not those of `mella.schema.INDEX`, a required one has missing
+            values, or two rows have the same key.
     """
     if not table.schema.equals(INDEX):
         raise FormatError(f"An index has the columns\n{INDEX}\ngot\n{table.schema}")
+    if holes := [f.name for f in INDEX if not f.nullable and table[f.name].null_count]:
+        raise FormatError(f"An index needs a value in every row of {', '.join(holes)}.")
+    if twice := _repeated(table["key"]):
+        raise FormatError(f"An index has one row for each key; more than one has {twice!r}.")
     ordered = table.sort_by([("shard", "ascending"), ("offset", "ascending")])
     pq.write_table(
         ordered,
         file,
         compression="zstd",
         row_group_size=ROW_GROUP,
-        write_page_index=True,
+        write_statistics=[name for name in INDEX.names if name not in _NOT_FILTERED],
         store_schema=False,
     )
 
@@ -44,18 +52,25 @@ def read_index(data: bytes, name: str, where: pc.Expression | str | None = None)
         where: See `mella.where.parse_where`.
 
     Raises:
-        FormatError: It is not an index, or `where` does not fit its columns.
+        FormatError: It is not an index.
+        WhereError: `where` does not fit its columns.
     """
+    again = "Fetch or build it again."
     try:
-        table = pq.read_table(pa.BufferReader(data))
-    except pa.ArrowInvalid as error:
-        raise FormatError(
-            f"{name} is not a Parquet file or is cut short ({error}). Fetch or build it again."
-        ) from error
-    missing = [column for column in INDEX.names if column not in table.column_names]
-    if missing:
-        raise FormatError(f"{name} is not a mella index: it lacks {', '.join(missing)}.")
-    table = table.select(INDEX.names).cast(INDEX)
+        file = pq.ParquetFile(pa.BufferReader(data))
+        missing = [column for column in INDEX.names if column not in file.schema_arrow.names]
+        if missing:
+            raise FormatError(
+                f"{name} is not a mella index: it lacks {', '.join(missing)}. {again}"
+            )
+        # Columns that a newer minor version of the format may have added are passed over.
+        table = file.read(columns=INDEX.names).select(INDEX.names)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise FormatError(f"{name} is not a whole Parquet file ({error}). {again}") from error
+    try:
+        table = table.cast(INDEX)
+    except (pa.ArrowException, ValueError) as error:
+        raise FormatError(f"{name} has a column of another type ({error}). {again}") from error
     return table if where is None else select(table, where)
 
 
@@ -63,19 +78,24 @@ def select(table: pa.Table, where: pc.Expression | str) -> pa.Table:
     """Return the rows that `where` holds for.
 
     Raises:
-        FormatError: `where` does not fit the columns.
+        WhereError: `where` does not fit the columns.
     """
     expression = parse_where(where, table.schema)
     try:
         return table.filter(expression)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise FormatError(
-            f"where={str(where)!r} does not fit the index: {error}. "
-            f"Columns: {', '.join(table.column_names)}."
-        ) from error
+    except pa.ArrowException as error:  # such as a division by zero
+        raise WhereError(f"where={str(where)!r} cannot be evaluated: {error}.") from error
 
 
 def rows(table: pa.Table) -> list[dict[str, Any]]:
     """Return the rows as mappings from column to value."""
     result: list[dict[str, Any]] = table.to_pylist()
     return result
+
+
+def _repeated(keys: pa.ChunkedArray) -> str | None:
+    """One of the keys that occur more than once."""
+    if pc.count_distinct(keys).as_py() == len(keys):
+        return None
+    counts = keys.value_counts()
+    return str(counts.filter(pc.greater(counts.field("counts"), 1)).field("values")[0])

@@ -10,16 +10,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mella import index
-from mella.errors import FormatError, RepositoryError, unknown_name
+from mella.errors import FormatError, MellaError, RepositoryError, unknown_name
 from mella.languages import resolve_languages
+from mella.manifest import Entry
 from mella.repository import Repository, open_repository
-from mella.schema import METADATA, SOURCES, SPLITS
+from mella.schema import FORMAT_VERSION, INDEX, METADATA, SOURCES, SPLITS
+from mella.where import parse_where
 
 if TYPE_CHECKING:
     import datasets
 
 _RUN_BYTES = 8 << 20
 _GAP_BYTES = 256 << 10
+_LOCATION = ("key", "sha256", "jpg_offset", "jpg_size")
+"""The columns that reading an image takes."""
 _FIRST = ("image", "text", "key", "lang", "source")
 COLUMNS = (*_FIRST, *(name for name in METADATA.names if name not in _FIRST))
 """The columns of a loaded sample, in order: the image, the text, then the metadata."""
@@ -37,10 +41,10 @@ def load_mella(
     columns: Sequence[str] | None = None,
     decode: bool = True,
 ) -> "datasets.IterableDataset | datasets.Dataset":
-    """Load image-text pairs.
+    """Load image-text pairs, in the order of source, language, shard and place in the shard.
 
     Args:
-        lang: A language code ("th"), several, or "all" that the repository has.
+        lang: A language code ("th"), several, or "all": every one that the repository has.
         source: "culture" (native alt-text), "linguistics" (thick translated captions) or "both".
         split: "train", "validation" or "test".
         repo: A folder, an fsspec URL (`s3://...`, `https://...`) or a Hub id ("org/name").
@@ -50,7 +54,8 @@ def load_mella(
             made once and kept in the `datasets` cache.
         where: Keep only these samples; applied to the index before any image byte is read. A string
             such as "width >= 300 and script == 'Latn'", or a pyarrow expression.
-        columns: Keep only these columns; without "image" no image byte is read.
+        columns: Keep only these columns (they come in the order of `COLUMNS`); without "image" no
+            shard is read.
         decode: True: "image" is a `PIL.Image`. False: `{"bytes": JPEG bytes, "path": name}`.
 
     Returns:
@@ -58,58 +63,93 @@ def load_mella(
 
     Raises:
         UnknownNameError: Unknown language, source, split or column; lists the known ones.
+        WhereError: `where` is not a filter of the columns of the index.
         RepositoryError: No repository there, or it holds nothing of what was asked for.
-        FormatError: Its files are damaged. While iterating: a sample's bytes are not those that
-            the index promises; names the shard and the key.
+        FormatError: Its files are damaged. A sample's bytes that are not those that the index
+            promises: while iterating, or here with streaming=False; names the shard and the key.
     """
     import datasets
 
     chosen = _columns(columns)
+    wanted = _wanted(lang, source, split)
+    expression = None if where is None else parse_where(where, INDEX)
     repository = open_repository(repo, revision)
-    shards = _plan(repository, _cells(repository, lang, source, split), where)
+    plans = [
+        plan
+        for entry in _entries(repository, wanted)
+        for plan in _plan(repository, entry, expression, chosen)
+    ]
     features = _features(chosen, decode=decode)
-    arguments = {"shards": shards, "columns": [chosen] * len(shards)}
-    if not shards:
-        return _empty(features, streaming=streaming)
-    if streaming:
-        return datasets.IterableDataset.from_generator(
-            _read_shards, features=features, gen_kwargs=arguments
-        )
-    return datasets.Dataset.from_generator(
+    if not streaming:
+        return _map_style(plans, features, split)
+    return datasets.IterableDataset.from_generator(
         _read_shards,
         features=features,
-        gen_kwargs=arguments,
-        fingerprint=_fingerprint(repository, shards, chosen, decode=decode),
+        gen_kwargs={"shards": plans},
+        split=datasets.NamedSplit(split),
     )
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What was asked for. No `langs`: all that are there."""
+
+    langs: tuple[str, ...]
+    source: str
+    split: str
+
+
+@dataclass(frozen=True)
 class ShardPlan:
-    """The rows to read from one shard, in the order of their bytes."""
+    """The samples to read from one shard.
+
+    Attributes:
+        repository: Where it is.
+        path: Of the shard.
+        columns: To yield.
+        encoded: One row a sample, in the order of their bytes: `columns` and, where the image is
+            among them, what it takes to find it. As an Arrow stream, because a slice of a table is
+            pickled with the whole table; and `datasets` hashes bytes much faster.
+    """
 
     repository: Repository
     path: str
-    rows: pa.Table
+    columns: tuple[str, ...]
+    encoded: bytes
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the rows as mappings from column to value."""
+        return index.rows(pa.ipc.open_stream(self.encoded).read_all())
 
 
-def _cells(
-    repository: Repository, lang: str | Iterable[str], source: str, split: str
-) -> list[tuple[str, str, str]]:
-    sources = SOURCES if source == "both" else (source,)
+def _wanted(lang: str | Iterable[str], source: str, split: str) -> Wanted:
     if source not in (*SOURCES, "both"):
         raise unknown_name("source", source, (*SOURCES, "both"))
     if split not in SPLITS:
         raise unknown_name("split", split, SPLITS)
-    there = repository.manifest.cells()
-    wanted = {language.code for language in resolve_languages(lang)}
-    cells = [c for c in there if c[0] in sources and c[1] in wanted and c[2] == split]
-    missing = wanted - {cell[1] for cell in cells} if lang != "all" else set()
-    if missing or not cells:
+    langs = () if lang == "all" else tuple(language.code for language in resolve_languages(lang))
+    return Wanted(langs, source, split)
+
+
+def _entries(repository: Repository, wanted: Wanted) -> list[Entry]:
+    """Return the indexes of what was asked for."""
+    there = sorted(repository.manifest.indexes, key=lambda entry: entry.cell)
+    entries = [
+        entry
+        for entry in there
+        if wanted.source in (entry.source, "both")
+        and entry.split == wanted.split
+        and (entry.lang in wanted.langs or not wanted.langs)
+    ]
+    missing = set(wanted.langs) - {entry.lang for entry in entries}
+    if missing or not entries:
+        kind = "" if wanted.source == "both" else f"{wanted.source} "
         raise RepositoryError(
-            f"{repository.storage.name} has no {source} samples in split {split!r} for "
-            f"{', '.join(sorted(missing or wanted))}. It has: {_summary(there)}."
+            f"{repository.storage.name} has no {kind}samples in split {wanted.split!r} for "
+            f"{', '.join(sorted(missing)) or 'any language'}. "
+            f"It has: {_summary(repository.manifest.cells())}."
         )
-    return cells
+    return entries
 
 
 def _summary(cells: list[tuple[str, str, str]]) -> str:
@@ -119,43 +159,67 @@ def _summary(cells: list[tuple[str, str, str]]) -> str:
     return "; ".join(f"{s} {p}: {' '.join(langs)}" for (s, p), langs in groups.items()) or "nothing"
 
 
-def _columns(columns: Sequence[str] | None) -> list[str]:
+def _columns(columns: Sequence[str] | None) -> tuple[str, ...]:
     if columns is None:
-        return list(COLUMNS)
-    for name in columns:
+        return COLUMNS
+    names = [columns] if isinstance(columns, str) else list(columns)
+    for name in names or ["(none)"]:
         if name not in COLUMNS:
             raise unknown_name("column", name, COLUMNS)
-    return [name for name in COLUMNS if name in set(columns)]
+    return tuple(name for name in COLUMNS if name in names)
 
 
 def _plan(
-    repository: Repository,
-    cells: list[tuple[str, str, str]],
-    where: "pc.Expression | str | None",
-) -> list[ShardPlan]:
-    plans = []
-    known = {entry.path for entry in repository.manifest.shards}
-    for cell in cells:
-        entry = repository.manifest.index(*cell)
-        assert entry is not None  # noqa: S101 - the cells come from this manifest
-        name = f"{repository.storage.name}/{entry.path}"
-        table = index.read_index(repository.index_file(entry.path, entry.bytes), name, where)
-        table = table.filter(pc.invert(pc.is_in(table["key"], repository.tombstones)))
-        for path in pc.unique(table["shard"]).to_pylist():
-            if path not in known:
-                raise FormatError(f"{name} points to the shard {path!r}, not in the manifest.")
-            rows = table.filter(pc.field("shard") == path).sort_by("offset")
-            # A filtered table may share the buffers of the whole; a worker gets only its rows.
-            plans.append(ShardPlan(repository, path, rows.combine_chunks()))
-    return plans
+    repository: Repository, entry: Entry, where: "pc.Expression | None", columns: tuple[str, ...]
+) -> Iterator[ShardPlan]:
+    """Yield what to read from each shard of an index."""
+    name = f"{repository.storage.name}/{entry.path}"
+    table = index.read_index(repository.index_file(entry), name, where)
+    table = table.filter(pc.invert(pc.is_in(table["key"], repository.tombstones)))
+    table = table.sort_by([("shard", "ascending"), ("offset", "ascending")])
+    sizes = {shard.path: shard.bytes for shard in repository.manifest.shards}
+    needed = [name for name in columns if name != "image"]
+    if "image" in columns:
+        needed += [name for name in _LOCATION if name not in columns]
+    start = 0
+    for path, end in _ends(table["shard"]):
+        rows = table.slice(start, end - start)
+        _check_bounds(name, path, sizes.get(path), rows)
+        yield ShardPlan(repository, path, columns, _encode(rows.select(needed)))
+        start = end
 
 
-def _read_shards(shards: list[ShardPlan], columns: list[list[str]]) -> Iterator[dict[str, Any]]:
-    for shard, chosen in zip(shards, columns, strict=True):
-        if "image" not in chosen:
-            yield from shard.rows.select(chosen).to_pylist()
+def _encode(rows: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as writer:
+        writer.write_table(rows.combine_chunks())
+    encoded: bytes = sink.getvalue().to_pybytes()
+    return encoded
+
+
+def _ends(values: pa.ChunkedArray) -> Iterator[tuple[str, int]]:
+    """Yield each run of equal values: the value, and the position after its last."""
+    if len(values):
+        runs = pc.run_end_encode(values.combine_chunks(), run_end_type=pa.int64())
+        yield from zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True)
+
+
+def _check_bounds(name: str, path: str, size: int | None, rows: pa.Table) -> None:
+    """Raise FormatError where an index points to a file, or a part of it, that is not there."""
+    if size is None:
+        raise FormatError(f"{name} points to the shard {path!r}, not in the manifest.")
+    first, length = pc.min(rows["jpg_offset"]).as_py(), pc.min(rows["jpg_size"]).as_py()
+    last = pc.max(pc.add(rows["jpg_offset"], rows["jpg_size"])).as_py()
+    if first < 0 or length < 0 or last > size:
+        raise FormatError(f"{name} points outside the {size} bytes of the shard {path}.")
+
+
+def _read_shards(shards: list[ShardPlan]) -> Iterator[dict[str, Any]]:
+    for shard in shards:
+        if "image" not in shard.columns:
+            yield from shard.rows()
             continue
-        metadata = [name for name in chosen if name != "image"]
+        metadata = [name for name in shard.columns if name != "image"]
         for row, image in _read_images(shard):
             yield {
                 "image": {"bytes": image, "path": f"{row['key']}.jpg"},
@@ -165,21 +229,16 @@ def _read_shards(shards: list[ShardPlan], columns: list[list[str]]) -> Iterator[
 
 def _read_images(shard: ShardPlan) -> Iterator[tuple[dict[str, Any], bytes]]:
     """Yield each row with its image, reading neighbours in one go."""
-    where = f"{shard.repository.storage.name}/{shard.path}"
-    for start, end, rows in _runs(index.rows(shard.rows)):
-        try:
-            data = memoryview(shard.repository.storage.read_range(shard.path, start, end))
-        except FileNotFoundError as error:
-            raise RepositoryError(
-                f"{where} is missing, though the manifest names it. Fetch or build it again."
-            ) from error
+    for start, end, rows in _runs(shard.rows()):
+        data = memoryview(shard.repository.read_range(shard.path, start, end))
         for row in rows:
             begin = row["jpg_offset"] - start
             image = bytes(data[begin : begin + row["jpg_size"]])
             if hashlib.sha256(image).hexdigest() != row["sha256"]:
                 cut = len(image) < row["jpg_size"]
                 raise FormatError(
-                    f"{where} {'is cut short' if cut else 'has other bytes than the index says'} "
+                    f"{shard.repository.storage.name}/{shard.path} "
+                    f"{'is cut short' if cut else 'has other bytes than the index says'} "
                     f"at sample {row['key']}. Fetch or build the shard again."
                 )
             yield row, image
@@ -202,7 +261,7 @@ def _runs(rows: list[dict[str, Any]]) -> Iterator[tuple[int, int, list[dict[str,
         yield start, end, run
 
 
-def _features(columns: list[str], *, decode: bool) -> "datasets.Features":
+def _features(columns: tuple[str, ...], *, decode: bool) -> "datasets.Features":
     import datasets
 
     types = {field.name: datasets.Value(str(field.type)) for field in METADATA}
@@ -210,23 +269,32 @@ def _features(columns: list[str], *, decode: bool) -> "datasets.Features":
     return datasets.Features({name: types[name] for name in columns})
 
 
-def _empty(
-    features: "datasets.Features", *, streaming: bool
-) -> "datasets.IterableDataset | datasets.Dataset":
+def _map_style(
+    plans: list[ShardPlan], features: "datasets.Features", split: str
+) -> "datasets.Dataset":
     import datasets
 
-    empty = datasets.Dataset.from_dict({name: [] for name in features}, features=features)
-    return empty.to_iterable_dataset() if streaming else empty
+    name = datasets.NamedSplit(split)
+    if not plans:  # `from_generator` refuses to make nothing
+        nothing: dict[str, list[Any]] = {column: [] for column in features}
+        return datasets.Dataset.from_dict(nothing, features=features, split=name)
+    try:
+        return datasets.Dataset.from_generator(
+            _read_shards,
+            features=features,
+            gen_kwargs={"shards": plans},
+            split=name,
+            fingerprint=_fingerprint(plans, features, split),
+        )
+    except datasets.exceptions.DatasetGenerationError as error:
+        if isinstance(error.__cause__, MellaError):
+            raise error.__cause__ from None
+        raise
 
 
-def _fingerprint(
-    repository: Repository, shards: list[ShardPlan], columns: list[str], *, decode: bool
-) -> str:
-    """Name the cached copy by content, so that a folder that was built anew is read anew."""
-    digest = hashlib.sha256(repository.storage.name.encode())
-    digest.update(repr((columns, decode)).encode())
-    for shard in shards:
-        digest.update(shard.path.encode())
-        for key, sha256 in zip(shard.rows["key"], shard.rows["sha256"], strict=True):
-            digest.update(f"{key} {sha256}".encode())
+def _fingerprint(plans: list[ShardPlan], features: "datasets.Features", split: str) -> str:
+    """Name the cached copy by its content, so that what was built anew is read anew."""
+    digest = hashlib.sha256(repr((FORMAT_VERSION, features, split)).encode())
+    for plan in plans:
+        digest.update(plan.encoded)
     return digest.hexdigest()[:32]

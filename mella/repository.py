@@ -1,19 +1,31 @@
 """Find a repository (folder, fsspec URL, Hub id, the embedded sample) and read its files."""
 
+import hashlib
 import os
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from mella.errors import FormatError, RepositoryError
-from mella.manifest import MANIFEST, Manifest
+from mella.manifest import MANIFEST, Entry, Manifest
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _HUB_URL = re.compile(r"hf://datasets/(?P<id>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^/]+))?/?")
+_NOT_SEEN = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
+_NO_RIGHT = (
+    " (For a private or gated one, log in with `hf auth login`; for a folder, give a path that "
+    "exists.)"
+)
+_PROMISED = "The manifest names it: fetch or build the repository again."
 _SAMPLE = Path(__file__).parent / "sample"
 
 
@@ -34,7 +46,11 @@ class Storage(Protocol):
         ...
 
     def read_range(self, path: str, start: int, end: int) -> bytes:
-        """Return the bytes from `start` up to `end`; fewer where the file ends sooner."""
+        """Return the bytes from `start` up to `end`; fewer where the file ends sooner.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+        """
         ...
 
 
@@ -79,8 +95,14 @@ class UrlStorage:
     def read_range(self, path: str, start: int, end: int) -> bytes:
         """Return the bytes from `start` up to `end`."""
         file_system, root = self._open()
-        content: bytes = file_system.cat_file(f"{root}/{path}", start=start, end=end)
-        return content
+        try:
+            content: bytes = file_system.cat_file(f"{root}/{path}", start=start, end=end)
+        except Exception as error:
+            if getattr(error, "status", None) == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                return b""
+            raise
+        # A plain web server answers a range with the whole file.
+        return content if len(content) <= end - start else content[start:end]
 
     def _open(self) -> tuple[Any, str]:
         import fsspec
@@ -102,19 +124,17 @@ class HubStorage:
         Raises:
             RepositoryError: No such repository or revision, or no right to read it.
         """
-        from huggingface_hub import HfApi
-
         self.repo_id = repo_id
+        asked = revision or "main"
         try:
-            info = HfApi().dataset_info(repo_id, revision=revision)
+            self.revision: str = _commit(repo_id, asked)
         # The client's transport, and with it the type of its errors, differs between versions.
         except Exception as error:
+            status = getattr(getattr(error, "response", None), "status_code", None)
+            hint = _NO_RIGHT if status in _NOT_SEEN else ""
             raise RepositoryError(
-                f"Cannot open the Hub data set {repo_id!r} at revision {revision or 'main'}: "
-                f"{error} (For a private or gated one, log in with `hf auth login`; for a folder, "
-                "give a path that exists.)"
+                f"Cannot open the Hub data set {repo_id!r} at revision {asked}: {error}{hint}"
             ) from error
-        self.revision = info.sha
 
     @property
     def name(self) -> str:
@@ -125,7 +145,8 @@ class HubStorage:
         """Return a whole file, through the Hub cache."""
         from huggingface_hub import hf_hub_download
 
-        local = hf_hub_download(self.repo_id, path, repo_type="dataset", revision=self.revision)
+        with _hub_errors():
+            local = hf_hub_download(self.repo_id, path, repo_type="dataset", revision=self.revision)
         return Path(local).read_bytes()
 
     def read_range(self, path: str, start: int, end: int) -> bytes:
@@ -135,11 +156,45 @@ class HubStorage:
 
         url = hf_hub_url(self.repo_id, path, repo_type="dataset", revision=self.revision)
         headers = {**build_hf_headers(), "Range": f"bytes={start}-{end - 1}"}
-        response = http_backoff("GET", url, headers=headers, follow_redirects=True)
-        hf_raise_for_status(response)
+        with _hub_errors():
+            # It tries again, waiting longer each time, on cut connections, 429 and 5xx.
+            response = http_backoff("GET", url, headers=headers, follow_redirects=True)
+            if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                return b""
+            hf_raise_for_status(response)
         content: bytes = response.content
         # A server may answer a range with the whole file (200).
-        return content if response.status_code == 206 else content[start:end]
+        whole = response.status_code != HTTPStatus.PARTIAL_CONTENT
+        return content[start:end] if whole else content
+
+
+def _commit(repo_id: str, revision: str) -> str:
+    """Return the commit that a revision names now. The client's own call gives up on the first 503.
+
+    Raises:
+        Exception: Those of the client and its transport.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_backoff
+
+    url = f"{HfApi().endpoint}/api/datasets/{repo_id}/revision/{quote(revision, safe='')}"
+    response = http_backoff("GET", url, headers=build_hf_headers(), follow_redirects=True)
+    hf_raise_for_status(response)
+    commit: str = response.json()["sha"]
+    return commit
+
+
+@contextmanager
+def _hub_errors() -> Iterator[None]:
+    """Raise FileNotFoundError for a file that the Hub does not have, and only for that."""
+    from huggingface_hub.errors import LocalEntryNotFoundError, RemoteEntryNotFoundError
+
+    try:
+        yield
+    except RemoteEntryNotFoundError as error:
+        raise FileNotFoundError(str(error)) from error
+    except LocalEntryNotFoundError as error:  # neither reached nor in the cache
+        raise ConnectionError(str(error)) from error
 
 
 class Repository:
@@ -154,43 +209,71 @@ class Repository:
 
         Raises:
             RepositoryError: There is no manifest: not a mella repository, or not yet whole.
+            FormatError: It is damaged, or of a newer format version.
         """
-        where = f"{self.storage.name}/{MANIFEST}"
-        return Manifest.from_json(
-            self._read(MANIFEST, "It is written last: is the build whole?"), where
-        )
+        with self._named(MANIFEST, "Is this a mella repository? The manifest is written last."):
+            data = self.storage.read(MANIFEST)
+        return Manifest.from_json(data, f"{self.storage.name}/{MANIFEST}")
 
-    def index_file(self, path: str, nbytes: int) -> bytes:
+    def index_file(self, entry: Entry) -> bytes:
         """Return an index file.
 
         Raises:
             RepositoryError: It is missing.
-            FormatError: Its size is not that of the manifest.
+            FormatError: It is not the one that the manifest names.
         """
-        data = self._read(path, "The manifest names it: fetch or build the repository again.")
-        if len(data) != nbytes:
+        with self._named(entry.path, _PROMISED):
+            data = self.storage.read(entry.path)
+        if len(data) != entry.bytes or hashlib.sha256(data).hexdigest() != entry.sha256:
             raise FormatError(
-                f"{self.storage.name}/{path} has {len(data)} bytes; the manifest says {nbytes}. "
-                "Fetch or build it again."
+                f"{self.storage.name}/{entry.path} is not the file that the manifest names: it has "
+                f"{len(data)} bytes of {entry.bytes}, or another hash. Fetch or build it again."
             )
         return data
 
+    def read_range(self, path: str, start: int, end: int) -> bytes:
+        """Return the bytes of a shard from `start` up to `end`; fewer where it ends sooner.
+
+        Raises:
+            RepositoryError: It is missing or cannot be read.
+        """
+        with self._named(path, _PROMISED):
+            return self.storage.read_range(path, start, end)
+
     @cached_property
     def tombstones(self) -> pa.Array:
-        """The keys that were taken down and are never yielded."""
-        import pyarrow.parquet as pq
+        """The keys that were taken down and are never yielded.
 
+        Raises:
+            RepositoryError: The manifest names a table of them that is missing.
+            FormatError: The table is damaged.
+        """
         path = self.manifest.tombstones
         if path is None:
             return pa.array([], pa.string())
-        data = self._read(path, "The manifest names it: fetch the repository again.")
-        return pq.read_table(pa.BufferReader(data), columns=["key"])["key"].combine_chunks()
-
-    def _read(self, path: str, hint: str) -> bytes:
+        with self._named(path, _PROMISED):
+            data = self.storage.read(path)
         try:
-            return self.storage.read(path)
+            table = pq.read_table(pa.BufferReader(data), columns=["key"])
+            return table["key"].cast(pa.string()).combine_chunks()
+        except (pa.ArrowException, OSError, KeyError) as error:
+            raise FormatError(
+                f"{self.storage.name}/{path} is not a table of takedowns with a column 'key' "
+                f"({error}). Fetch or build it again."
+            ) from error
+
+    @contextmanager
+    def _named(self, path: str, hint: str) -> Iterator[None]:
+        """Raise RepositoryError, naming the file, for whatever goes wrong with the storage."""
+        try:
+            yield
         except FileNotFoundError as error:
             raise RepositoryError(f"{self.storage.name} has no {path}. {hint}") from error
+        # File systems and clients, and their versions, differ in the types of their errors.
+        except Exception as error:
+            raise RepositoryError(
+                f"Cannot read {path} of {self.storage.name}: {type(error).__name__}: {error}"
+            ) from error
 
 
 def open_repository(repo: str | Path | None, revision: str | None = None) -> Repository:

@@ -8,7 +8,11 @@ times are UTC, RFC 3339 (`2026-11-23T10:00:00Z`), and sort as text; hashes are l
 import pyarrow as pa
 
 FORMAT_VERSION = "1.0"
-"""Version of the data format, independent of the version of the package."""
+"""Version of the data format, independent of the version of the package.
+
+A minor version only adds (columns, fields of the manifest): readers of the same major version pass
+over what they do not know.
+"""
 
 SOURCES = ("culture", "linguistics")
 SPLITS = ("train", "validation", "test")
@@ -65,3 +69,13 @@ LOCATION = pa.schema(
 
 INDEX = pa.schema([*METADATA, *LOCATION])
 """Columns of `index/SOURCE/LANG/SPLIT.parquet`."""
+
+TOMBSTONES = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("sha256", pa.string()),  # of the image
+        pa.field("reason", pa.string()),
+        pa.field("date", pa.string()),
+    ]
+)
+"""Columns of `tombstones.parquet`: the samples that were taken down."""

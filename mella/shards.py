@@ -8,12 +8,18 @@ Source: IEEE Std 1003.1-1988 (ustar), https://github.com/webdataset/webdataset (
 
 import hashlib
 import json
+import math
 import os
-from collections.abc import Iterator, Mapping
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
+
+import pyarrow as pa
 
 from mella.errors import FormatError
 from mella.schema import MEMBERS, METADATA
@@ -26,6 +32,16 @@ _AFTER_SIZE = b"00000000000\x00"
 _AFTER_CHECKSUM = b"0" + bytes(100) + b"ustar\x0000"
 _NAME_MAX = 100
 _SIZE_MAX = 8**11 - 1
+_OCTAL = re.compile(b"[0-7]{11}")
+_KEY = re.compile("[0-9a-z]{1,64}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_FITS: dict[pa.DataType, Callable[[Any], bool]] = {
+    pa.string(): lambda v: isinstance(v, str) and (v.isascii() or not _SURROGATE.search(v)),
+    pa.int32(): lambda v: type(v) is int and 0 <= v < 2**31,
+    pa.int64(): lambda v: type(v) is int and 0 <= v < 2**63,
+    pa.float64(): lambda v: isinstance(v, float) and math.isfinite(v),
+}
+_COLUMNS = tuple((field, _FITS[field.type]) for field in METADATA)
 
 
 @dataclass(frozen=True)
@@ -73,6 +89,7 @@ class ShardWriter:
         self.nbytes = 0
         self.samples = 0
         self._hash = hashlib.sha256()
+        self._keys: set[str] = set()
         self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = self._temporary.open("wb")
@@ -85,9 +102,13 @@ class ShardWriter:
             metadata: The columns of `mella.schema.METADATA`, all of them and no others.
 
         Raises:
-            FormatError: A column is missing or unknown, or the key has a dot or is too long.
+            FormatError: The metadata does not follow the schema or belongs to another image, the
+                key is no key, or the shard has it already.
         """
         location, blocks = encode_sample(image, metadata, self.nbytes)
+        if metadata["key"] in self._keys:
+            raise FormatError(f"{self.path} already has a sample {metadata['key']}.")
+        self._keys.add(metadata["key"])
         self._put(blocks)
         self.samples += 1
         return location
@@ -114,11 +135,12 @@ class ShardWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None:
-            self.close()
-        else:
+        try:
+            if kind is None:
+                self.close()
+        finally:
             self._file.close()
-            self._temporary.unlink(missing_ok=True)
+            self._temporary.unlink(missing_ok=True)  # not there when `close` came to its end
 
     def _put(self, blocks: bytes) -> None:
         self._file.write(blocks)
@@ -134,19 +156,12 @@ def encode_sample(
     Raises:
         FormatError: See `ShardWriter.write`.
     """
-    if set(metadata) != set(METADATA.names):
-        wrong = sorted(set(metadata) ^ set(METADATA.names))
-        raise FormatError(
-            f"The metadata of a sample has all columns of the schema and no others; "
-            f"missing or unknown: {', '.join(wrong)}."
-        )
+    if unknown := sorted(set(metadata) - set(METADATA.names)):
+        raise FormatError(f"The metadata has unknown columns: {', '.join(unknown)}.")
+    _check(image, metadata)
     key = metadata["key"]
-    if "." in key or "/" in key:
-        raise FormatError(
-            f"A key has no dot and no slash (readers split names there), got {key!r}."
-        )
     ordered = {name: metadata[name] for name in METADATA.names}
-    document = json.dumps(ordered, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    document = json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))
     contents = (image, metadata["text"].encode(), document.encode())
     location = {"offset": start}
     blocks = bytearray()
@@ -164,46 +179,109 @@ def read_shard(path: Path) -> Iterator[Sample]:
     """Yield the samples of a shard in order, checking each against the format.
 
     Raises:
-        FormatError: The tar is cut short or damaged, or its members are not those of a sample; the
-            message names the shard and the last whole sample.
+        FormatError: The tar is cut short or damaged, its members are not those of a sample, or the
+            metadata does not belong to the image and text; the message names the shard and the
+            last whole sample.
     """
-    with path.open("rb") as file:
-        last = "none"
-        members = _members(file, str(path))
-        while group := [member for _, member in zip(MEMBERS, members, strict=False)]:
-            names = [name for name, _ in group]
-            key = names[0].partition(".")[0]
-            if names != [f"{key}.{member}" for member in MEMBERS]:
-                raise FormatError(
-                    f"{path}: after sample {last} expected the members "
-                    f"{', '.join(MEMBERS)} of one key, found {', '.join(names)}."
-                )
-            image, text, document = (content for _, content in group)
-            yield Sample(key, image, text.decode(), json.loads(document))
-            last = key
-
-
-def _members(file: BinaryIO, shard: str) -> Iterator[tuple[str, bytes]]:
     last = "none"
-    while True:
-        header = file.read(BLOCK)
-        if header == _END[:BLOCK]:
-            return
-        if len(header) < BLOCK or header[148:156] != _checksum(header):
-            what = "is cut short" if len(header) < BLOCK else "has a damaged header"
+    with path.open("rb") as file:
+        members = _members(file)
+        while True:
+            try:
+                sample = _next_sample(members)
+            except FormatError as error:
+                raise FormatError(
+                    f"{path}: {error} Last whole sample: {last}. Fetch or build the shard again."
+                ) from error
+            if sample is None:
+                return
+            yield sample
+            last = sample.key
+
+
+def _next_sample(members: Iterator[tuple[str, bytes]]) -> Sample | None:
+    group = list(islice(members, len(MEMBERS)))
+    if not group:
+        return None
+    names = [name for name, _ in group]
+    key = names[0].partition(".")[0]
+    if names != [f"{key}.{member}" for member in MEMBERS]:
+        raise FormatError(
+            f"Expected the members {', '.join(MEMBERS)} of one key, found {', '.join(names)}."
+        )
+    image, text, document = (content for _, content in group)
+    try:
+        sample = Sample(key, image, text.decode(), json.loads(document))
+    except (ValueError, RecursionError) as error:
+        raise FormatError(
+            f"The text or metadata of sample {key} is unreadable: {error}."
+        ) from error
+    if not isinstance(sample.metadata, dict):
+        raise FormatError(f"The metadata of sample {key} is not a JSON object.")
+    _check(image, sample.metadata)
+    if (sample.metadata["key"], sample.metadata["text"]) != (key, sample.text):
+        raise FormatError(f"The metadata of sample {key} has another key or text than its members.")
+    return sample
+
+
+def _check(image: bytes, metadata: Mapping[str, Any]) -> None:
+    """Raise FormatError unless the metadata follows the schema and belongs to the image."""
+    if missing := [name for name in METADATA.names if name not in metadata]:
+        raise FormatError(f"The metadata lacks the columns {', '.join(missing)}.")
+    key = metadata["key"]
+    if not (isinstance(key, str) and _KEY.fullmatch(key)):
+        raise FormatError(
+            f"A key has 1 to 64 lower-case letters and digits (readers split names at a dot), "
+            f"got {key!r}."
+        )
+    for field, fits in _COLUMNS:
+        value = metadata[field.name]
+        if not (fits(value) or (value is None and field.nullable)):
             raise FormatError(
-                f"{shard}: the tar {what} after member {last}. Fetch or build the shard again."
+                f"Column {field.name!r} of sample {key} is a {field.type} (valid Unicode, finite "
+                f"numbers from 0){' or None' if field.nullable else ''}, got {value!r}."
             )
-        name = header[:_NAME_MAX].rstrip(b"\0").decode()
-        size = int(header[124:135], 8)
-        content = file.read(size + -size % BLOCK)
-        if len(content) < size + -size % BLOCK:
+    if not unicodedata.is_normalized("NFC", metadata["text"]):
+        raise FormatError(f"The text of sample {key} is not in Unicode normal form C.")
+    real = {"bytes": len(image), "sha256": hashlib.sha256(image).hexdigest()}
+    for name, value in real.items():
+        if metadata[name] != value:
             raise FormatError(
-                f"{shard}: the tar is cut short inside member {name}. "
-                "Fetch or build the shard again."
+                f"Sample {key} has {name}={metadata[name]!r}, but that of its image is {value!r}."
             )
-        yield name, content[:size]
+
+
+def _members(file: BinaryIO) -> Iterator[tuple[str, bytes]]:
+    """Yield the names and contents of a tar whose headers are just those that `_header` writes."""
+    end = os.fstat(file.fileno()).st_size
+    last = "none"
+    while (header := file.read(BLOCK)) != _END[:BLOCK]:
+        if len(header) < BLOCK:
+            raise FormatError(f"The tar is cut short after member {last}.")
+        name, size = _parse_header(header, last)
+        padding = bytes(-size % BLOCK)
+        if file.tell() + size + len(padding) > end:
+            raise FormatError(f"The tar is cut short inside member {name}.")
+        content = file.read(size)
+        if file.read(len(padding)) != padding:
+            raise FormatError(f"Member {name} is damaged: it is not padded with zeros.")
+        yield name, content
         last = name
+    if file.read() != _END[BLOCK:]:
+        raise FormatError(f"The tar does not end in two empty blocks after member {last}.")
+
+
+def _parse_header(header: bytes, last: str) -> tuple[str, int]:
+    size = header[124:135]
+    try:
+        name = header[:_NAME_MAX].rstrip(b"\0").decode()
+        if _OCTAL.fullmatch(size) and header == _header(name, int(size, 8)):
+            return name, int(size, 8)
+    except UnicodeDecodeError:
+        pass
+    raise FormatError(
+        f"The header after member {last} is damaged or was written by another program."
+    )
 
 
 def _header(name: str, size: int) -> bytes:
