@@ -5,8 +5,10 @@ threshold can never be a threshold that is not there.
 """
 
 import dataclasses
+import math
+import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -38,10 +40,12 @@ class Recipe:
         """
         self.path = path
         try:
-            self.text = path.read_bytes().decode()
+            self.text = path.read_bytes().decode("utf-8-sig")
             self._tables: dict[str, Any] = tomllib.loads(self.text)
         except FileNotFoundError as error:
             raise RecipeError(f"There is no recipe {path}.") from error
+        except IsADirectoryError as error:
+            raise RecipeError(f"{path} is a folder; a recipe is a file in TOML.") from error
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise RecipeError(f"{path} is not a recipe in TOML: {error}.") from error
         self._known: list[str] = []
@@ -59,8 +63,9 @@ class Recipe:
     def languages(self) -> tuple[Language, ...]:
         """Take the key `languages`: "all", or a list of codes."""
         value = self._take("languages", None)
+        codes = isinstance(value, list) and value and all(isinstance(one, str) for one in value)
         try:
-            if value == "all" or (isinstance(value, list) and value):
+            if value == "all" or codes:
                 return resolve_languages(value)
         except MellaError as error:
             raise RecipeError(f"{self.path}: languages: {error}") from error
@@ -80,23 +85,20 @@ class Recipe:
         return _convert(kind, self._take(name, {}), given or {}, f"{self.path}: [{name}]")
 
     def files(self, patterns: Iterable[str]) -> list[Path]:
-        """Return the files and folders that paths or glob patterns of the recipe name.
+        """Return the files that paths or glob patterns of the recipe name.
 
         Raises:
-            RecipeError: One of them names nothing.
+            RecipeError: One of them names nothing, or a folder.
         """
-        found: list[Path] = []
-        for pattern in patterns:
-            path = Path(pattern).expanduser()
-            root = Path(path.anchor) if path.is_absolute() else self.path.resolve().parent
-            relative = str(path.relative_to(path.anchor)) if path.is_absolute() else str(path)
-            # A name with brackets in it is also tried as it stands.
-            literal = root / relative
-            matches = [literal] if literal.exists() else sorted(root.glob(relative))
-            if not matches:
-                raise RecipeError(f"{self.path}: there is no {literal}. Correct the path.")
-            found += [match.resolve() for match in matches]
-        return list(dict.fromkeys(found))
+        return self._paths(patterns, Path.is_file, "file")
+
+    def folders(self, patterns: Iterable[str]) -> list[Path]:
+        """Return the folders that paths or glob patterns of the recipe name.
+
+        Raises:
+            RecipeError: One of them names nothing, or a file.
+        """
+        return self._paths(patterns, Path.is_dir, "folder")
 
     def end(self) -> None:
         """Check that every key was taken.
@@ -107,6 +109,30 @@ class Recipe:
         for name in self._tables:
             if name not in self._known:
                 raise _unknown(f"{self.path}", name, self._known)
+
+    def _paths(
+        self, patterns: Iterable[str], fits: Callable[[Path], bool], kind: str
+    ) -> list[Path]:
+        found: list[Path] = []
+        for pattern in patterns:
+            matches = self._matches(pattern)
+            fitting = [match for match in matches if fits(match)]
+            if not fitting:
+                what = f"{matches[0]} is not a {kind}" if matches else f"there is no {kind}"
+                raise RecipeError(f"{self.path}: {pattern!r}: {what}. Correct the path.")
+            found += fitting
+        return list(dict.fromkeys(found))
+
+    def _matches(self, pattern: str) -> list[Path]:
+        # Symbolic links are not resolved: what a link is called says what it leads to.
+        try:
+            literal = Path(os.path.abspath(self.path.parent / Path(pattern).expanduser()))
+            # A name with brackets in it is also tried as it stands.
+            if pattern and literal.exists():
+                return [literal]
+            return sorted(Path(literal.anchor).glob(str(literal.relative_to(literal.anchor))))
+        except (ValueError, RuntimeError, OSError) as error:
+            raise RecipeError(f"{self.path}: {pattern!r} is no path: {error}.") from error
 
     def _take(self, name: str, default: Any) -> Any:
         self._known.append(name)
@@ -120,6 +146,11 @@ def _convert(kind: type[T], table: Any, given: Mapping[str, Any], where: str) ->
     hints = get_type_hints(kind)
     values = dict(given)
     for name, value in table.items():
+        if name in given:
+            raise RecipeError(
+                f"{where} {name} follows from what stands elsewhere in the recipe, and cannot be "
+                "set here. Leave it out."
+            )
         if name not in fields:
             raise _unknown(where, name, fields)
         if dataclasses.is_dataclass(hints[name]):
@@ -130,6 +161,8 @@ def _convert(kind: type[T], table: Any, given: Mapping[str, Any], where: str) ->
             values[name] = msgspec.convert(value, hints[name])
         except msgspec.ValidationError as error:
             raise RecipeError(f"{where} {name} = {value!r}: {error}.") from error
+        if isinstance(value, float) and math.isnan(value):  # every comparison with it is false
+            raise RecipeError(f"{where} {name} = nan: Expected a number.")
     required = [
         name
         for name, field in fields.items()

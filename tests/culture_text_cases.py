@@ -56,6 +56,16 @@ REJECTED = {
         "thairath.co.th",
         "http://a.hu http://b.hu",
     ],
+    rules.has_contact: [
+        "Наручите мед: pera@selo.sr.example, телефон 011 555 0199",
+        "Звоните +7 (495) 555-01-99",
+        "Volejte +420 222 555 019",
+        "Hívjon: 06 1 555 0199",
+        "주문 02-555-0199",
+        "โทร 02-555-0199 ร้านก๋วยเตี๋ยว",
+        "Đặt bàn: 024 3555 0199",
+        "اتصل +20 2 5550 1990",
+    ],
     rules.is_dimensions: ["300x250", "1920×1080 px", "50 x 70 cm", "20х30 см", "728 x 90"],
     rules.is_price: [
         "1 290 Kč",
@@ -175,6 +185,16 @@ KEPT = {
         "ก.ท.ม.เปิดสวนใหม่",
         "Dr. Nguyễn Văn A",
         "Сайт www.gosuslugi.ru на экране",
+    ],
+    rules.has_contact: [
+        "Apollo 11 na Měsíci 20. 7. 1969",
+        "Автобус 0123 на остановке",
+        "Deset 10 000 dinara iz 1994",
+        "KTX 2024-05-06 서울역",
+        "1 000 000 bông hoa",
+        "ขบวนที่ 007 กับคน 300 คน",
+        "A 06-os busz",
+        "قطار 1 + 2",
     ],
     rules.is_dimensions: ["Obraz 50 x 70 cm, olej na plátně", "4x4 terénní vůz"],
     rules.is_price: [

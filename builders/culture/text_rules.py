@@ -26,6 +26,11 @@ _URL = regex.compile(
     r"(?![\p{L}\p{M}\d-])(?:/\S*)?",
     regex.IGNORECASE,
 )
+_CONTACT = regex.compile(
+    r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+"  # an e-mail address
+    r"|(?<!\d)\+\d(?:[\s().-]{0,2}\d){7,14}(?!\d)"  # telephone, with the country
+    r"|(?<!\d[\s.,]?)\(?0[1-9]\d{0,3}\)?[\s/-]\d{1,4}[\s.-]?\d{2,4}(?:[\s.-]?\d{2,4})?(?!\d)"  # without
+)
 _FILE = regex.compile(
     r"\.(?:jpe?g|jfif|png|gif|webp|svg|bmp|tiff?|avif|hei[cf]|ico|psd|pdf|mp4|mov|raw|cr2|nef)\b",
     regex.IGNORECASE,
@@ -102,6 +107,11 @@ def is_url(text: str) -> bool:
     return rest != text and len(_LETTER.findall(rest)) * 4 < len(_LETTER.findall(text))
 
 
+def has_contact(text: str) -> bool:
+    """An e-mail address or a telephone number: of a person, or of an advertisement."""
+    return _CONTACT.search(text) is not None
+
+
 def is_file_name(text: str) -> bool:
     """The name of a file: with its ending, from a camera or a phone, a hash, or a slug."""
     if _CAMERA.fullmatch(text) or _HASH.fullmatch(text.casefold()):
@@ -174,6 +184,7 @@ RULES: tuple[tuple[str, Callable[[str], bool]], ...] = (
     ("text:price", is_price),
     ("text:date", is_date),
     ("text:no_letters", has_no_letters),
+    ("text:contact", has_contact),
     ("text:boilerplate", is_boilerplate),
     ("text:repeated", is_repeated),
     ("text:list", is_list),

@@ -44,9 +44,19 @@ class ShelveParams:
     max_bytes: int = 300_000_000
     min_bytes: int = 100_000_000
 
+    def __post_init__(self) -> None:
+        if not 0 < self.min_bytes <= self.max_bytes:
+            raise ValueError(
+                f"min_bytes={self.min_bytes} and max_bytes={self.max_bytes} must be more than 0, "
+                "and the first no more than the second."
+            )
+
 
 def shelve_step(params: ShelveParams) -> Step:
-    """Return the step that plans the shards of each language and split."""
+    """Return the step that plans the shards of each language and split.
+
+    The second of two samples with the same key gets `duplicate:sample`.
+    """
     return Step(
         name="shelve",
         version=1,

@@ -30,7 +30,8 @@ class SplitParams:
     salt: str = "mella"
 
     def __post_init__(self) -> None:
-        if min(self.validation, self.test) < 0 or self.validation + self.test > 1:
+        # Written so that it fails for "not a number" too.
+        if not (min(self.validation, self.test) >= 0 and self.validation + self.test <= 1):
             raise ValueError(
                 f"validation={self.validation} and test={self.test} must be shares of the whole: "
                 "0 or more each, 1 at most together."
