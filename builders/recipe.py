@@ -6,7 +6,6 @@ threshold can never be a threshold that is not there.
 
 import dataclasses
 import math
-import os
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -88,17 +87,20 @@ class Recipe:
         """Return the files that paths or glob patterns of the recipe name.
 
         Raises:
-            RecipeError: One of them names nothing, or a folder.
+            RecipeError: One of them names nothing, or only folders.
         """
-        return self._paths(patterns, Path.is_file, "file")
+        found = self._paths(patterns, Path.is_file, "file")
+        # A link is not resolved: the name of a file says what it holds.
+        return list(dict.fromkeys(path.parent.resolve() / path.name for path in found))
 
     def folders(self, patterns: Iterable[str]) -> list[Path]:
         """Return the folders that paths or glob patterns of the recipe name.
 
         Raises:
-            RecipeError: One of them names nothing, or a file.
+            RecipeError: One of them names nothing, or only files.
         """
-        return self._paths(patterns, Path.is_dir, "folder")
+        found = self._paths(patterns, Path.is_dir, "folder")
+        return list(dict.fromkeys(path.resolve() for path in found))
 
     def end(self) -> None:
         """Check that every key was taken.
@@ -118,19 +120,20 @@ class Recipe:
             matches = self._matches(pattern)
             fitting = [match for match in matches if fits(match)]
             if not fitting:
-                what = f"{matches[0]} is not a {kind}" if matches else f"there is no {kind}"
+                what = f"{matches[0]} is not a {kind}" if matches else f"there is no such {kind}"
                 raise RecipeError(f"{self.path}: {pattern!r}: {what}. Correct the path.")
             found += fitting
-        return list(dict.fromkeys(found))
+        return found
 
     def _matches(self, pattern: str) -> list[Path]:
-        # Symbolic links are not resolved: what a link is called says what it leads to.
         try:
-            literal = Path(os.path.abspath(self.path.parent / Path(pattern).expanduser()))
+            path = Path(pattern).expanduser()
+            root = Path(path.anchor) if path.is_absolute() else self.path.absolute().parent
+            literal = root / path
             # A name with brackets in it is also tried as it stands.
-            if pattern and literal.exists():
+            if literal.exists():
                 return [literal]
-            return sorted(Path(literal.anchor).glob(str(literal.relative_to(literal.anchor))))
+            return sorted(root.glob(str(path.relative_to(path.anchor))))
         except (ValueError, RuntimeError, OSError) as error:
             raise RecipeError(f"{self.path}: {pattern!r} is no path: {error}.") from error
 

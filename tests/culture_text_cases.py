@@ -194,6 +194,7 @@ KEPT = {
         "1 000 000 bông hoa",
         "ขบวนที่ 007 กับคน 300 คน",
         "A 06-os busz",
+        "Hà Nội 06-07-1969",
         "قطار 1 + 2",
     ],
     rules.is_dimensions: ["Obraz 50 x 70 cm, olej na plátně", "4x4 terénní vůz"],

@@ -29,7 +29,9 @@ _URL = regex.compile(
 _CONTACT = regex.compile(
     r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+"  # an e-mail address
     r"|(?<!\d)\+\d(?:[\s().-]{0,2}\d){7,14}(?!\d)"  # telephone, with the country
-    r"|(?<!\d[\s.,]?)\(?0[1-9]\d{0,3}\)?[\s/-]\d{1,4}[\s.-]?\d{2,4}(?:[\s.-]?\d{2,4})?(?!\d)"  # without
+    # without it; "06-07-1969" is a date
+    r"|(?<!\d[\s.,]?)(?!0\d[\s/-]\d{1,2}[\s/-](?:19|20)\d\d(?!\d))"
+    r"\(?0[1-9]\d{0,3}\)?[\s/-]\d{1,4}[\s.-]?\d{2,4}(?:[\s.-]?\d{2,4})?(?!\d)"
 )
 _FILE = regex.compile(
     r"\.(?:jpe?g|jfif|png|gif|webp|svg|bmp|tiff?|avif|hei[cf]|ico|psd|pdf|mp4|mov|raw|cr2|nef)\b",

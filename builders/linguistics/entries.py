@@ -6,6 +6,8 @@ An image is listed by where its bytes lie, and read only when a caption that is 
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -44,7 +46,7 @@ ABOUT_IMAGE = pa.schema(
         pa.field("domain", pa.string()),
         pa.field("license", pa.string()),
         pa.field("collected_at", pa.string()),
-        pa.field("split", pa.string()),  # in the release that the image is from
+        pa.field("original_format", pa.string()),  # before it was stored in the release
     ]
 )
 """What is known of an image; all null for one from a folder."""
@@ -65,6 +67,7 @@ ENTRIES = pa.schema(
         pa.field("kind", pa.string(), nullable=False),  # image, caption, input
         pa.field("id", pa.string(), nullable=False),  # name of the input, and place in it
         pa.field("file_sha256", pa.string()),  # of the image file, as the table names it
+        pa.field("split", pa.string()),  # of an image, in the release that it is from
         *PLACE,
         *ABOUT_IMAGE,
         *CAPTION,
@@ -75,6 +78,8 @@ ENTRIES = pa.schema(
 
 _TABLE_ROWS = 4096
 _REQUIRED = ("sha256", "lang", "text")
+_COLUMNS = ("sha256", *CAPTION.names)
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 Row = dict[str, Any]
 
@@ -91,7 +96,11 @@ class EntriesParams:
 
 
 def entries_step(params: EntriesParams) -> Step:
-    """Return the step that lists releases, folders of images and tables of captions."""
+    """Return the step that lists releases, folders of images and tables of captions.
+
+    Reasons: `pool:taken_down`, `pool:unreadable`, `captions:malformed`,
+    `captions:language_not_wanted`, and `input:...` for an input that could not be read to its end.
+    """
     return Step(
         name="entries",
         version=1,
@@ -118,7 +127,7 @@ def _named(given: Row, read: Any, params: EntriesParams) -> Iterator[Row]:
     try:
         for place, row in read(Path(given["path"]), params):
             yield {**row, "id": f"{given['name']}:{place}"}
-    except (OSError, MellaError, pa.ArrowException) as error:
+    except (OSError, MellaError, pa.ArrowException, UnicodeDecodeError) as error:
         reason = f"input:{type(error).__name__}"
         yield {"kind": "input", "id": f"{given['name']}: {error}", "reason": reason}
 
@@ -131,24 +140,22 @@ def _release(folder: Path, _: EntriesParams) -> Iterator[tuple[str, Row]]:
         if entry.source != "culture":
             continue
         index = read_index(repository.index_file(entry), f"{folder}/{entry.path}")
-        for sample in index.to_pylist():
-            place = {
-                "path": str(folder / sample["shard"]),
-                "offset": sample["jpg_offset"],
-                "size": sample["jpg_size"],
-            }
-            about = {name: sample.get(name) for name in ABOUT_IMAGE.names} | {"split": entry.split}
-            reason = "pool:taken_down" if sample["key"] in taken_down else None
-            yield (
-                sample["key"],
-                {
-                    "kind": "image",
-                    "file_sha256": sample["sha256"],
-                    "reason": reason,
-                    **place,
-                    **about,
-                },
-            )
+        for batch in index.to_batches(_TABLE_ROWS):
+            for sample in batch.to_pylist():
+                yield sample["key"], _released(sample, folder, entry.split, taken_down)
+
+
+def _released(sample: Row, folder: Path, split: str, taken_down: set[str]) -> Row:
+    return {
+        **{name: sample[name] for name in ABOUT_IMAGE.names},
+        "kind": "image",
+        "file_sha256": sample["sha256"],
+        "split": split,
+        "path": str(folder / sample["shard"]),
+        "offset": sample["jpg_offset"],
+        "size": sample["jpg_size"],
+        "reason": "pool:taken_down" if sample["key"] in taken_down else None,
+    }
 
 
 def _folder(folder: Path, _: EntriesParams) -> Iterator[tuple[str, Row]]:
@@ -156,46 +163,64 @@ def _folder(folder: Path, _: EntriesParams) -> Iterator[tuple[str, Row]]:
     for file in sorted(folder.rglob("*")):
         if not file.is_file():
             continue
-        row: Row = {"kind": "image", "path": str(file), "offset": 0}
+        row: Row = {"kind": "image", "offset": 0}
         try:
             with file.open("rb") as data:
                 digest = hashlib.file_digest(data, "sha256").hexdigest()
-            row |= {"file_sha256": digest, "size": file.stat().st_size}
-        except OSError:
+                size = os.fstat(data.fileno()).st_size
+            row |= {"path": _text(str(file)), "file_sha256": digest, "size": size}
+        except (OSError, UnicodeEncodeError):
             row["reason"] = "pool:unreadable"
-        yield file.relative_to(folder).as_posix(), row
+        yield file.relative_to(folder).as_posix().encode(errors="replace").decode(), row
 
 
 def _captions(file: Path, params: EntriesParams) -> Iterator[tuple[str, Row]]:
     read = _parquet_rows if file.suffix == ".parquet" else _json_rows
-    for number, row in enumerate(read(file), 1):
+    for number, row in read(file):
         yield str(number), _caption(row, params)
 
 
-def _parquet_rows(file: Path) -> Iterator[Any]:
+def _parquet_rows(file: Path) -> Iterator[tuple[int, Any]]:
     with pq.ParquetFile(file) as table:
-        for batch in table.iter_batches(_TABLE_ROWS):
-            yield from batch.to_pylist()
+        columns = [name for name in _COLUMNS if name in table.schema_arrow.names]
+        batches = table.iter_batches(_TABLE_ROWS, columns=columns)
+        yield from enumerate((row for batch in batches for row in batch.to_pylist()), 1)
 
 
-def _json_rows(file: Path) -> Iterator[Any]:
+def _json_rows(file: Path) -> Iterator[tuple[int, Any]]:
     with file.open("rb") as lines:
-        for line in lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
             try:
-                yield json.loads(line)
+                yield number, json.loads(line)
             except (ValueError, RecursionError):
-                yield None
+                yield number, None
 
 
 def _caption(row: Any, params: EntriesParams) -> Row:
-    columns = ("sha256", *CAPTION.names)
-    values: Row = {name: row.get(name) for name in columns} if isinstance(row, dict) else {}
-    whole = all(isinstance(values.get(name), str) for name in _REQUIRED) and all(
-        value is None or isinstance(value, str) for value in values.values()
-    )
-    if not whole:
+    values: Row = {name: row.get(name) for name in _COLUMNS} if isinstance(row, dict) else {}
+    try:
+        values = {name: None if value is None else _text(value) for name, value in values.items()}
+        whole = all(values.get(name) is not None for name in _REQUIRED)
+        image = (values.pop("sha256", None) or "").lower()
+    except (TypeError, UnicodeEncodeError):
+        whole = False
+    if not (whole and _SHA256.fullmatch(image)):
         return {"kind": "caption", "reason": "captions:malformed"}
-    image = values.pop("sha256").lower()
     wanted = values["lang"] in params.languages
     reason = None if wanted else "captions:language_not_wanted"
     return {"kind": "caption", "file_sha256": image, **values, "reason": reason}
+
+
+def _text(value: Any) -> str:
+    """Return a text that can be stored.
+
+    Raises:
+        TypeError: It is none.
+        UnicodeEncodeError: It holds half a character (a lone surrogate).
+    """
+    if not isinstance(value, str):
+        raise TypeError(value)
+    value.encode()
+    return value
