@@ -479,6 +479,15 @@ def test_what_is_no_tar_is_named(tmp_path: Path, junk: bytes) -> None:
         read(tmp_path / "a.tar", junk)
 
 
+def test_what_fills_a_block_is_zeros(tmp_path: Path) -> None:
+    content = bytearray(tar(THREE))
+    content[-2 * BLOCK - 1] = 1  # the last byte of the last block of the last member
+    with pytest.raises(
+        FormatError, match=f"Member {THREE[2].key}.json is damaged: it is not padded"
+    ):
+        read(tmp_path / "a.tar", bytes(content))
+
+
 def test_a_tar_goes_no_further_than_its_end(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="does not end in two empty blocks"):
         read(tmp_path / "a.tar", tar(THREE) + b"more")
