@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench sample clean
+.PHONY: demo test lint bench bench-language sample clean
 
 demo: $(VENV)/build-ready  ## Run both pipelines on the embedded mini-web, into mella-demo/
 	$(BIN)/mella-build demo --out mella-demo
@@ -17,8 +17,12 @@ lint: $(VENV)/dev-ready  ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(VENV)/dev-ready  ## Measure; run nothing else beside it
-	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+bench: $(VENV)/dev-ready  ## Measure speed beside peers; run nothing else meanwhile
+	$(BIN)/python benchmarks/shards.py
+
+bench-language: $(VENV)/dev-ready  ## Measure the language step; gets CLDR's emoji names from npm
+	mkdir -p build && cd build && npm pack --silent cldr-annotations-full && tar xzf cldr-annotations-full-*.tgz
+	$(BIN)/python benchmarks/language_id.py build/package/annotations
 
 sample: $(VENV)/dev-ready  ## Build the embedded sample anew
 	rm -rf build/sample
