@@ -1,16 +1,19 @@
 """A build: a recipe and its inputs made into a pipeline, run, and released into a repository."""
 
+import errno
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import pyarrow as pa
 
 from mella.builders.culture.pipeline import CultureRecipe, culture_steps, read_culture
 from mella.builders.curate.pack import TARS
-from mella.builders.curate.release import Release, release
+from mella.builders.curate.release import Release, manifest_in, release
 from mella.builders.engine.executor import LocalExecutor
 from mella.builders.engine.parts import Stage
 from mella.builders.engine.runner import Pipeline, Progress, digest_inputs, run
@@ -20,11 +23,13 @@ from mella.builders.linguistics.pipeline import (
     linguistics_steps,
     read_linguistics,
 )
-from mella.builders.recipe import Recipe
-from mella.manifest import MANIFEST, Manifest
+from mella.builders.recipe import Recipe, RecipeError
+from mella.errors import FormatError
+from mella.manifest import Manifest
+from mella.repository import FolderStorage, Repository
 from mella.schema import SOURCES
 
-_INPUTS = pa.schema([("path", pa.string()), ("name", pa.string()), ("kind", pa.string())])
+_INPUTS = pa.schema([("name", pa.string()), ("path", pa.string()), ("kind", pa.string())])
 
 
 @dataclass(frozen=True)
@@ -50,10 +55,12 @@ def plan_build(recipe_file: Path, work: Path) -> Build:
     """Read a recipe and its inputs; nothing is run.
 
     The inputs are read once to the end, for their hash: it makes the build the same wherever they
-    lie, and another one when they change.
+    lie and in whatever order the recipe names them, and another one when they change.
 
     Raises:
         RecipeError: The recipe is wrong.
+        FetchError: Something is to be fetched, but there is no contact.
+        RepositoryError, FormatError: A pool has a manifest, but is no whole repository.
     """
     recipe = Recipe(recipe_file)
     source = recipe.word("source", SOURCES)
@@ -64,21 +71,20 @@ def plan_build(recipe_file: Path, work: Path) -> Build:
     else:
         made, inputs = read_linguistics(recipe)
     names = _names([path for path, _ in inputs])
-    content = [
-        (name, _digest(path, kind)) for (path, kind), name in zip(inputs, names, strict=True)
-    ]
-    build = _build_hash(made, content)
+    rows = sorted((name, str(path), kind) for name, (path, kind) in zip(names, inputs, strict=True))
+    digests = [_digest(Path(path), kind) for _, path, kind in rows]
+    build = _build_hash(made, [(row[0], digest) for row, digest in zip(rows, digests, strict=True)])
     work = work.resolve()
     if isinstance(made, CultureRecipe):
         steps = culture_steps(made, build, work / TARS)
     else:
         steps = linguistics_steps(made, build, work / TARS)
-    rows = [(str(path), name, kind) for (path, kind), name in zip(inputs, names, strict=True)]
     table = pa.table([list(column) for column in zip(*rows, strict=True)], schema=_INPUTS)
     # Steps store paths to read again later: elsewhere, the same files make another run.
-    paths = [(path, digest) for (path, _, _), (_, digest) in zip(rows, content, strict=True)]
+    paths = [(row[1], digest) for row, digest in zip(rows, digests, strict=True)]
     languages = tuple(language.code for language in made.languages)
-    about = Release(source, languages, recipe.text, build)
+    versions = tuple((step.name, step.version) for step in steps)
+    about = Release(source, languages, recipe.text, build, versions)
     return Build(about, Pipeline(steps, table, digest_inputs(paths)), work)
 
 
@@ -94,11 +100,43 @@ def run_build(
         The manifest of the repository in `out`.
 
     Raises:
+        RecipeError: `work` or `out` lies in a folder of images that is read.
+        RepositoryError: `out` is not a folder.
+        FormatError: `out` holds a manifest that this package cannot replace, or what an earlier
+            run left in `work` is damaged.
         StepError: A step failed; what is finished stays.
     """
-    with LocalExecutor(workers) as executor:
-        stages = run(build.pipeline, build.work, executor, on_progress)
-    return release(stages, build.work / TARS, out, build.about)
+    _check_apart(build, out)
+    manifest_in(out)  # an error now, not after hours
+    with damage_named(build.work):
+        with LocalExecutor(workers) as executor:
+            stages = run(build.pipeline, build.work, executor, on_progress)
+        return release(stages, build.work / TARS, out, build.about)
+
+
+@contextmanager
+def damage_named(work: Path) -> Iterator[None]:
+    """Raise FormatError, saying what to do, where a file in the folder `work` cannot be read."""
+    try:
+        yield
+    except (pa.ArrowException, json.JSONDecodeError, OSError) as error:
+        # Arrow raises an OSError without a number where the data are at fault.
+        if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
+            raise
+        raise FormatError(
+            f"What an earlier run left in {work} is damaged: {error}. Remove the folder of the "
+            "step that the message names, or the whole folder, and run the build again."
+        ) from error
+
+
+def _check_apart(build: Build, out: Path) -> None:
+    for row in build.pipeline.inputs.to_pylist():
+        for written in (build.work, out.resolve()):
+            if row["kind"] == "folder" and written.is_relative_to(Path(row["path"]).resolve()):
+                raise RecipeError(
+                    f"{written} lies in {row['path']}, which is read as a folder of images: what "
+                    "is written would be read as well. Put one of them elsewhere."
+                )
 
 
 def _build_hash(recipe: CultureRecipe | LinguisticsRecipe, inputs: list[tuple[str, str]]) -> str:
@@ -108,21 +146,28 @@ def _build_hash(recipe: CultureRecipe | LinguisticsRecipe, inputs: list[tuple[st
 
 def _names(paths: list[Path]) -> list[str]:
     """Return short names that tell the inputs apart: as many folders as that takes."""
-    parts = 1
-    while True:
+    for parts in count(1):
         names = ["/".join(path.parts[-parts:]) for path in paths]
-        if len(set(names)) == len(names):
-            return names
-        parts += 1
+        if len(set(names)) == len(set(paths)):
+            break
+    return names
 
 
 def _digest(path: Path, kind: str) -> str:
     if kind == "release":
-        return _file_digest(path / MANIFEST)
+        return _release_digest(path)
     if kind == "folder":
         files = [file for file in sorted(path.rglob("*")) if file.is_file()]
         return digest_inputs([(str(file.relative_to(path)), _file_digest(file)) for file in files])
     return _file_digest(path)
+
+
+def _release_digest(folder: Path) -> str:
+    """Return the digest of what a build takes from a repository; it may write more into it."""
+    repository = Repository(FolderStorage(folder))
+    indexes = [entry for entry in repository.manifest.indexes if entry.source == "culture"]
+    taken_down = sorted((key, "taken down") for key in repository.tombstones.to_pylist())
+    return digest_inputs([*((entry.path, entry.sha256) for entry in indexes), *taken_down])
 
 
 def _file_digest(path: Path) -> str:

@@ -8,14 +8,20 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from mella.builders import console as views
-from mella.builders.build import Build, plan_build, run_build
+from mella.builders.build import damage_named, plan_build, run_build
 from mella.builders.engine.ledger import explain, funnel
 from mella.builders.engine.runner import open_run
 from mella.errors import MellaError
-from mella.manifest import Manifest
+from mella.schema import SPLITS
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
 
 RECIPE = click.argument("recipe", type=click.Path(path_type=Path))
 FINISHED = click.argument("build", type=click.Path(path_type=Path))
@@ -32,7 +38,7 @@ OUT = click.option(
 WORKERS = click.option(
     "--workers",
     type=click.IntRange(min=1),
-    default=lambda: len(os.sched_getaffinity(0)),
+    default=_cores,
     show_default="the cores of this machine",
     help="Processes. Each loads language models of about 0.9 GB.",
 )
@@ -73,7 +79,7 @@ def demo(out: Path, workers: int) -> None:
     """
     from mella.builders.miniweb.demo import run_demo
 
-    run_demo(out, workers, Console())
+    run_demo(out, workers, views.output())
 
 
 @cli.command()
@@ -95,7 +101,7 @@ def plan(recipe: Path, work: Path | None, *, as_json: bool) -> None:
         f"{recipe}: {build.about.source} in {' '.join(build.about.langs)}, "
         f"build {build.about.build}, {build.pipeline.inputs.num_rows} inputs"
     )
-    Console().print(views.plan_table(stages, [step.version for step in steps], title))
+    views.output().print(views.plan_table(stages, [step.version for step in steps], title))
 
 
 @cli.command("run")
@@ -114,19 +120,21 @@ def run_command(
     """
     build = plan_build(recipe, work or _work_of(recipe))
     out = out or recipe.parent / "data"
-    bars = views.Bars(Console(stderr=True))
+    bars = views.Bars(views.output(stderr=True))
     with bars.progress:
         manifest = run_build(build, out, workers, bars.show)
     if as_json:
         levels = [asdict(level) for level in funnel(build.stages())]
         _write_json({"build": build.about.build, "out": str(out), "levels": levels})
         return
-    console = Console()
+    console = views.output()
     console.print(views.funnel_table(funnel(build.stages()), f"{recipe}: what became of every row"))
     console.print(views.repository_table(manifest, f"{out}: samples"))
-    console.print(
-        f'Load it:  load_mella("{_example(manifest, build)}", repo="{out}")', soft_wrap=True
-    )
+    made = [entry for entry in manifest.indexes if entry.source == build.about.source]
+    if made:
+        one = min(made, key=lambda entry: SPLITS.index(entry.split))
+        options = f"source={one.source!r}, split={one.split!r}, repo={str(out)!r}"
+        click.echo(f"Load it:  load_mella({one.lang!r}, {options})")
 
 
 @cli.command("funnel")
@@ -134,11 +142,13 @@ def run_command(
 @JSON
 def funnel_command(build: Path, *, as_json: bool) -> None:
     """Show what became of every row of BUILD: a recipe that was run, or the work folder of one."""
-    levels = funnel(open_run(_folder_of(build)))
+    folder = _folder_of(build)
+    with damage_named(folder):
+        levels = funnel(open_run(folder))
     if as_json:
         _write_json([asdict(level) for level in levels])
         return
-    Console().print(views.funnel_table(levels, f"{build}: what became of every row"))
+    views.output().print(views.funnel_table(levels, f"{build}: what became of every row"))
 
 
 @cli.command("explain")
@@ -151,12 +161,17 @@ def explain_command(build: Path, needle: str, *, as_json: bool) -> None:
     NEEDLE is the address of a page or an image, the key of a sample, or the SHA-256 of an image.
     Ends with code 1 where there is no such row.
     """
-    stories = explain(open_run(_folder_of(build)), needle)
+    folder = _folder_of(build)
+    with damage_named(folder):
+        stages = open_run(folder)
+        stories = explain(stages, needle)
     if as_json:
         _write_json([asdict(story) for story in stories])
     else:
         for story in stories:
-            Console().print(views.story_table(story))
+            views.output().print(views.story_table(story))
+    if unfinished := [stage.name for stage in stages if not stage.finished()]:
+        click.echo(f"Not finished, so more may follow: {', '.join(unfinished)}.", err=True)
     if not stories:
         raise click.ClickException(
             f"No row of {build} has the URL, key or hash {needle!r}. Give it in full, as the page "
@@ -169,19 +184,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         cli.main(args=arguments, prog_name="mella-build", standalone_mode=False)
     except click.exceptions.Abort:
+        click.echo("Stopped. What has finished is kept: run the same command to go on.", err=True)
         sys.exit(130)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except MellaError as error:
-        Console(stderr=True).print(f"[bold red]Error:[/] {_plain(error)}", soft_wrap=True)
+    except (MellaError, OSError) as error:
+        click.echo(f"{click.style('Error:', fg='red', bold=True)} {error}", err=True)
         sys.exit(1)
-
-
-def _plain(error: MellaError) -> str:
-    from rich.markup import escape
-
-    return escape(str(error))
 
 
 def _work_of(recipe: Path) -> Path:
@@ -190,11 +200,6 @@ def _work_of(recipe: Path) -> Path:
 
 def _folder_of(build: Path) -> Path:
     return build if build.is_dir() else _work_of(build)
-
-
-def _example(manifest: Manifest, build: Build) -> str:
-    langs = [e.lang for e in manifest.indexes if e.source == build.about.source]
-    return min(langs, default=build.about.langs[0])
 
 
 def _write_json(document: object) -> None:

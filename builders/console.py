@@ -1,15 +1,30 @@
-"""What `mella-build` shows on a terminal: progress bars and tables."""
+"""What `mella-build` shows: progress bars and tables, on a terminal or in a file.
+
+Texts of pages and paths stand in the tables as they are: `rich` would take words in brackets for
+its markup, and names between colons for emoji.
+"""
 
 from collections.abc import Sequence
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from mella.builders.engine.ledger import Level, Story
 from mella.builders.engine.parts import Stage
 from mella.builders.engine.runner import Progress as Done
 from mella.manifest import Manifest
+
+_WIDE = 10_000
+
+
+def output(*, stderr: bool = False) -> Console:
+    """Return the console to print on; a file or a pipe gets whole lines, however long."""
+    console = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    if not console.is_terminal:
+        console.width = _WIDE
+    return console
 
 
 class Bars:
@@ -37,9 +52,9 @@ class Bars:
             self.console.print(f"{done.step}: {done.done} of {done.total} tasks")
 
 
-def funnel_table(levels: Sequence[Level], title: str) -> Table:
+def funnel_table(levels: Sequence[Level], title: str) -> Group:
     """Return what became of every row; the shares of each kind of row sum to 100 %."""
-    table = Table(title=title, title_justify="left")
+    table = Table()
     table.add_column("step")
     table.add_column("reason")
     table.add_column("rows", justify="right")
@@ -49,24 +64,24 @@ def funnel_table(levels: Sequence[Level], title: str) -> Table:
         for reject in level.rejects:
             table.add_row(reject.step, reject.reason, *_count(reject.rows, level.rows))
         table.add_row("", "kept", *_count(level.kept, level.rows), style="green")
-        table.add_row("", f"[bold]{level.unit}[/]", *_count(level.rows, level.rows), style="bold")
-    return table
+        table.add_row("", level.unit, *_count(level.rows, level.rows), style="bold")
+    return _titled(title, table)
 
 
-def plan_table(stages: Sequence[Stage], versions: Sequence[int], title: str) -> Table:
+def plan_table(stages: Sequence[Stage], versions: Sequence[int], title: str) -> Group:
     """Return the steps of a build, and which have finished."""
-    table = Table(title=title, title_justify="left")
+    table = Table()
     for name in ("step", "version", "key", "state", "writes"):
         table.add_column(name)
     for stage, version in zip(stages, versions, strict=True):
         state = "finished" if stage.finished() else "begun" if stage.path.exists() else "to do"
         table.add_row(stage.name, str(version), stage.key, state, ", ".join(stage.columns))
-    return table
+    return _titled(title, table)
 
 
-def repository_table(manifest: Manifest, title: str) -> Table:
+def repository_table(manifest: Manifest, title: str) -> Group:
     """Return the samples of a repository by language, source and split."""
-    table = Table(title=title, title_justify="left")
+    table = Table()
     columns = sorted({(entry.source, entry.split) for entry in manifest.indexes})
     table.add_column("lang")
     for source, split in columns:
@@ -74,16 +89,21 @@ def repository_table(manifest: Manifest, title: str) -> Table:
     for lang in sorted({entry.lang for entry in manifest.indexes}):
         entries = [manifest.index(source, lang, split) for source, split in columns]
         table.add_row(lang, *(str(entry.samples) if entry else "" for entry in entries))
-    return table
+    return _titled(title, table)
 
 
-def story_table(story: Story) -> Table:
+def story_table(story: Story) -> Group:
     """Return all that is known of one row, and where it ended."""
     end = f"rejected by {story.step}: {story.reason}" if story.step else "kept"
-    table = Table(title=f"{story.unit}: {end}", title_justify="left", show_header=False)
+    table = Table(show_header=False)
     for name, value in story.row.items():
-        table.add_row(name, str(value))
-    return table
+        table.add_row(name, Text(str(value)))
+    return _titled(f"{story.unit}: {end}", table)
+
+
+def _titled(title: str, table: Table) -> Group:
+    # A title of the table itself would be folded to the width of the table.
+    return Group(Text(title, style="italic"), table)
 
 
 def _count(rows: int, of: int) -> tuple[str, str]:

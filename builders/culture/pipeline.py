@@ -87,6 +87,15 @@ def read_culture(recipe: Recipe) -> tuple[CultureRecipe, list[Path]]:
         shards=recipe.table("shards", ShelveParams, {"source": SOURCE}),
     )
     recipe.end()
+    if inputs.page_lists and not made.images.fetch:
+        raise RecipeError(
+            f"{recipe.path}: [images] lacks fetch = true: images of page_lists are in no archive."
+        )
+    if made.images.fetch and not fetch.contact.strip():
+        raise RecipeError(
+            f"{recipe.path}: [fetch] lacks contact, a URL or an e-mail address where site owners "
+            "can reach you. It is sent with every request."
+        )
     return made, recipe.files(inputs.archives or inputs.page_lists)
 
 

@@ -4,8 +4,10 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,11 +16,14 @@ import pyarrow.compute as pc
 from mella.builders.curate.pack import PACKED
 from mella.builders.engine.ledger import funnel
 from mella.builders.engine.parts import Stage, read_part, write_atomically
-from mella.errors import FormatError
+from mella.errors import FormatError, RepositoryError
 from mella.index import write_index
 from mella.manifest import MANIFEST, Entry, Manifest
-from mella.schema import INDEX
+from mella.schema import FORMAT_VERSION, INDEX, SPLITS
 from mella.shards import index_path
+
+# The temporary name of a file that `write_atomically` was writing when its process was killed.
+_LEFTOVER = re.compile(r"\..+\.\d+\.tmp")
 
 
 @dataclass(frozen=True)
@@ -30,12 +35,14 @@ class Release:
         langs: Languages that were asked for: what the repository had of them is replaced.
         recipe: Text of the recipe.
         build: Hash of the recipe.
+        steps: Names and versions of the steps.
     """
 
     source: str
     langs: tuple[str, ...]
     recipe: str
     build: str
+    steps: tuple[tuple[str, int], ...]
 
 
 def release(stages: list[Stage], tars: Path, out: Path, about: Release) -> Manifest:
@@ -54,42 +61,92 @@ def release(stages: list[Stage], tars: Path, out: Path, about: Release) -> Manif
         The manifest of the repository.
 
     Raises:
-        FormatError: `out` holds a manifest that this package cannot read.
+        RepositoryError: `out` is not a folder.
+        FormatError: `out` holds a manifest that this package cannot replace, or a packed tar is not
+            there any more.
     """
-    before = _manifest(out)
-    shards, indexes = [], []
+    before = manifest_in(out)
+    _sweep(out, about.source)
+    shards: list[Entry] = []
+    indexes: list[Entry] = []
     for table in _cells(stages[-1]):
-        shards += _place_shards(table, tars, out)
+        shards += _place_shards(table, tars, out, stages[-1])
         indexes.append(_place_index(table, out))
     _write_provenance(stages, out, about)
     manifest = before.with_cells(shards, indexes, about.source, about.langs)
     _write(out / MANIFEST, manifest.to_json().encode())
-    for path in _files(before) - _files(manifest):
+    for path in (_files(before) | _there(out, about)) - _files(manifest):
         (out / path).unlink(missing_ok=True)
     return manifest
 
 
-def _manifest(out: Path) -> Manifest:
+def manifest_in(out: Path) -> Manifest:
+    """Return the manifest of the repository in a folder, which is to be replaced; or an empty one.
+
+    Raises:
+        RepositoryError: It is not a folder.
+        FormatError: It holds a manifest that this package cannot read, or one of a newer format,
+            of which it would lose what it does not know.
+    """
+    if out.exists() and not out.is_dir():
+        raise RepositoryError(f"{out} is not a folder: samples cannot be put into it.")
     file = out / MANIFEST
-    return Manifest.from_json(file.read_bytes(), str(file)) if file.exists() else Manifest()
+    if not file.exists():
+        return Manifest()
+    manifest = Manifest.from_json(file.read_bytes(), str(file))
+    there, here = (
+        [*map(int, version.split("."))] for version in (manifest.format_version, FORMAT_VERSION)
+    )
+    if there > here:
+        raise FormatError(
+            f"{file} has format version {manifest.format_version}; this package writes "
+            f"{FORMAT_VERSION}. Install a newer mella (pip install -U mella), or give another "
+            "folder."
+        )
+    return replace(manifest, format_version=FORMAT_VERSION)
+
+
+def _sweep(out: Path, source: str) -> None:
+    """Remove what a run that was killed had begun to write."""
+    folders = [out / source, out / "index" / source, out / "provenance" / source]
+    begun = [path for folder in folders for path in folder.rglob(".*.tmp")]
+    for path in (*begun, *out.glob(f".{MANIFEST}.*.tmp")):
+        if _LEFTOVER.fullmatch(path.name):
+            path.unlink()
 
 
 def _files(manifest: Manifest) -> set[str]:
     return {entry.path for entry in (*manifest.shards, *manifest.indexes)}
 
 
-def _cells(stage: Stage) -> list[pa.Table]:
-    """Return the packed rows of each language and split, in the order of their shards."""
-    parts = [read_part([stage], part.name, PACKED.names) for part in stage.parts()]
-    table = pa.concat_tables([PACKED.empty_table(), *(part.cast(PACKED) for part in parts)])
-    table = table.sort_by([("shard", "ascending"), ("offset", "ascending")])
-    return [
-        table.filter((pc.field("lang") == cell["lang"]) & (pc.field("split") == cell["split"]))
-        for cell in table.group_by(["lang", "split"]).aggregate([]).sort_by("lang").to_pylist()
+def _there(out: Path, about: Release) -> set[str]:
+    """Return the shards and indexes in the folders of a release, also those of a killed run."""
+    patterns = [
+        pattern
+        for lang in about.langs
+        for pattern in (
+            f"{about.source}/{lang}/{about.source}-{lang}-*-of-*.tar",
+            *(index_path(about.source, lang, split) for split in SPLITS),
+        )
     ]
+    return {path.relative_to(out).as_posix() for one in patterns for path in out.glob(one)}
 
 
-def _place_shards(table: pa.Table, tars: Path, out: Path) -> list[Entry]:
+def _cells(stage: Stage) -> Iterator[pa.Table]:
+    """Yield the packed rows of each language and split, in the order of their shards."""
+    parts_of: dict[tuple[str, str], list[str]] = {}
+    for part in stage.parts():
+        cells = read_part([stage], part.name, ["lang", "split"]).group_by(["lang", "split"])
+        for cell in cells.aggregate([]).to_pylist():
+            parts_of.setdefault((cell["lang"], cell["split"]), []).append(part.name)
+    for (lang, split), names in sorted(parts_of.items()):
+        of_cell = (pc.field("lang") == lang) & (pc.field("split") == split)
+        parts = [read_part([stage], name, PACKED.names).cast(PACKED) for name in names]
+        table = pa.concat_tables([part.filter(of_cell) for part in parts])
+        yield table.sort_by([("shard", "ascending"), ("offset", "ascending")])
+
+
+def _place_shards(table: pa.Table, tars: Path, out: Path, packed: Stage) -> list[Entry]:
     names = ["shard", "source", "lang", "split", "tar_bytes", "tar_sha256"]
     entries = []
     for shard in table.group_by(names).aggregate([([], "count_all")]).to_pylist():
@@ -104,10 +161,10 @@ def _place_shards(table: pa.Table, tars: Path, out: Path) -> list[Entry]:
             samples=samples,
         )
         tar = tars / entry.sha256
-        if not tar.exists():
+        if not tar.exists() or tar.stat().st_size != entry.bytes:
             raise FormatError(
-                f"{tar} is missing, the content of {entry.path}. Remove the folder of the step "
-                "`pack` beside it and run the build again."
+                f"{tar}, the content of {entry.path}, is missing or damaged. Remove the folder "
+                f"{packed.folder} and run the build again."
             )
         write_atomically(out / entry.path, lambda temporary, tar=tar: _link(tar, temporary))
         entries.append(entry)
@@ -115,6 +172,8 @@ def _place_shards(table: pa.Table, tars: Path, out: Path) -> list[Entry]:
 
 
 def _link(tar: Path, to: Path) -> None:
+    # What a killed run left may be a link to another tar: copying into it would spoil that one.
+    to.unlink(missing_ok=True)
     try:
         os.link(tar, to)
     except OSError:
@@ -134,7 +193,7 @@ def _place_index(table: pa.Table, out: Path) -> Entry:
 
 def _write_provenance(stages: list[Stage], out: Path, about: Release) -> None:
     levels = [asdict(level) for level in funnel(stages)]
-    steps = [{"name": stage.name, "key": stage.key} for stage in stages]
+    steps = [{"name": name, "version": version} for name, version in about.steps]
     document = {"build": about.build, "languages": about.langs, "steps": steps, "levels": levels}
     text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
     for lang in about.langs:

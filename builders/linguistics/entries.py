@@ -80,6 +80,7 @@ _TABLE_ROWS = 4096
 _REQUIRED = ("sha256", "lang", "text")
 _COLUMNS = ("sha256", *CAPTION.names)
 _SHA256 = re.compile("[0-9a-f]{64}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 Row = dict[str, Any]
 
@@ -168,9 +169,11 @@ def _folder(folder: Path, _: EntriesParams) -> Iterator[tuple[str, Row]]:
             with file.open("rb") as data:
                 digest = hashlib.file_digest(data, "sha256").hexdigest()
                 size = os.fstat(data.fileno()).st_size
-            row |= {"path": _text(str(file)), "file_sha256": digest, "size": size}
-        except (OSError, UnicodeEncodeError):
+            row |= {"path": str(file), "file_sha256": digest, "size": size}
+        except OSError:
             row["reason"] = "pool:unreadable"
+        if not _is_text(str(file)):  # a name that is not UTF-8
+            row = {"kind": "image", "reason": "pool:unreadable"}
         yield file.relative_to(folder).as_posix().encode(errors="replace").decode(), row
 
 
@@ -200,27 +203,17 @@ def _json_rows(file: Path) -> Iterator[tuple[int, Any]]:
 
 def _caption(row: Any, params: EntriesParams) -> Row:
     values: Row = {name: row.get(name) for name in _COLUMNS} if isinstance(row, dict) else {}
-    try:
-        values = {name: None if value is None else _text(value) for name, value in values.items()}
-        whole = all(values.get(name) is not None for name in _REQUIRED)
-        image = (values.pop("sha256", None) or "").lower()
-    except (TypeError, UnicodeEncodeError):
-        whole = False
-    if not (whole and _SHA256.fullmatch(image)):
+    whole = all(values.get(name) is not None for name in _REQUIRED) and all(
+        value is None or _is_text(value) for value in values.values()
+    )
+    image = values.pop("sha256").lower() if whole else ""
+    if not _SHA256.fullmatch(image):
         return {"kind": "caption", "reason": "captions:malformed"}
     wanted = values["lang"] in params.languages
     reason = None if wanted else "captions:language_not_wanted"
     return {"kind": "caption", "file_sha256": image, **values, "reason": reason}
 
 
-def _text(value: Any) -> str:
-    """Return a text that can be stored.
-
-    Raises:
-        TypeError: It is none.
-        UnicodeEncodeError: It holds half a character (a lone surrogate).
-    """
-    if not isinstance(value, str):
-        raise TypeError(value)
-    value.encode()
-    return value
+def _is_text(value: Any) -> bool:
+    """Whether a value is a text that can be stored: one without halves of characters."""
+    return isinstance(value, str) and not _SURROGATE.search(value)

@@ -1,18 +1,19 @@
 """Read the images that good captions want, and bring those from folders into the stored form."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from mella.builders.culture.picture import ImageRules, StoredImage, normalise_image
-from mella.builders.curate.split import SplitParams, split_of
 from mella.builders.engine.step import REASON, Step
 from mella.builders.linguistics.entries import PLACE
 
-READS = pa.schema([*PLACE, pa.field("file_sha256", pa.string()), pa.field("split", pa.string())])
+READS = pa.schema(
+    [*PLACE, pa.field("file_sha256", pa.string()), pa.field("original_format", pa.string())]
+)
 WRITES = pa.schema(
     [
         pa.field("image", pa.large_binary()),
@@ -20,9 +21,8 @@ WRITES = pa.schema(
         pa.field("width", pa.int32()),
         pa.field("height", pa.int32()),
         pa.field("bytes", pa.int64()),
-        pa.field("original_format", pa.string()),
+        pa.field("original_format", pa.string()),  # before it was stored, here or in the release
         pa.field("phash", pa.string()),
-        pa.field("split", pa.string()),
         REASON,
     ]
 )
@@ -30,22 +30,20 @@ WRITES = pa.schema(
 
 @dataclass(frozen=True)
 class PoolParams:
-    """Which images are kept, and which are held out.
+    """Which images are kept.
 
     Attributes:
         rules: Which are kept.
-        split: How images that are from no release are split: by their hash.
     """
 
     rules: ImageRules = field(default_factory=ImageRules)
-    split: SplitParams = field(default_factory=SplitParams)
 
 
 def images_step(params: PoolParams) -> Step:
     """Return the step that reads, checks and stores the image of each pair.
 
-    An image of a release stays in the split it has there, so that no image is in the training data
-    of one source and the test data of the other.
+    Reasons: `image:unreadable`, `image:changed` (since it was listed), and those of
+    `mella.builders.culture.picture`.
     """
     return Step(
         name="images",
@@ -77,15 +75,13 @@ def _read(row: dict[str, Any], params: PoolParams) -> dict[str, Any]:
         return {"reason": "image:changed"}
     image = normalise_image(data, params.rules)
     if not isinstance(image, StoredImage):
-        return {"original_format": image.original_format, "reason": image.reason}
-    sha256 = hashlib.sha256(image.data).hexdigest()
+        return asdict(image)
     return {
         "image": image.data,
-        "sha256": sha256,
+        "sha256": hashlib.sha256(image.data).hexdigest(),
         "width": image.width,
         "height": image.height,
         "bytes": len(image.data),
-        "original_format": image.original_format,
+        "original_format": row["original_format"] or image.original_format,
         "phash": image.phash,
-        "split": row["split"] or split_of(sha256, params.split),
     }

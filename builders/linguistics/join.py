@@ -7,11 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from mella.builders.curate.split import strictest
 from mella.builders.engine.step import REASON, Step
 from mella.builders.linguistics.entries import ABOUT_IMAGE, CAPTION, ENTRIES, PLACE
 
-READS = pa.schema([field for field in ENTRIES if field.name != REASON.name])
+READS = pa.schema([field for field in ENTRIES if field.name not in (REASON.name, "split")])
 PAIRS = pa.schema(
     [
         pa.field("id", pa.string()),  # of the caption; of the image where there is none
@@ -39,8 +38,9 @@ def join_step(params: JoinParams) -> Step:
     """Return the step that makes a row of each caption with its image.
 
     An image without a caption gets `join:no_caption`, a caption without an image `join:no_image`,
-    a further file with the same bytes `join:repeated_image`, and of several captions of an image in
-    one language all but the first (by id) `join:repeated_caption`.
+    and a further file with the same bytes `join:repeated_image`: one that a release knows counts
+    before others. An image may have several captions in a language; which of them is best is for
+    later steps, that know which are good.
     """
     return Step(
         name="join",
@@ -57,27 +57,24 @@ def join_step(params: JoinParams) -> Step:
 
 
 def _join(table: pa.Table, _: JoinParams, __: Any) -> Iterator[pa.Table]:
-    rows = sorted(table.to_pylist(), key=lambda row: (row["file_sha256"], row["kind"], row["id"]))
+    # Rows come in the order of the inputs, and keep it.
+    rows = sorted(table.to_pylist(), key=lambda row: row["file_sha256"])
     for _image, same in groupby(rows, key=lambda row: row["file_sha256"]):
         group = list(same)
         images = [row for row in group if row["kind"] == "image"]
+        images.sort(key=lambda image: image["image_url"] is None)
         captions = [row for row in group if row["kind"] == "caption"]
         yield pa.Table.from_pylist([*_pairs(images, captions)], schema=PAIRS)
 
 
 def _pairs(images: list[Row], captions: list[Row]) -> Iterator[Row]:
-    described: set[str] = set()
-    splits = [image["split"] for image in images if image["split"]]
     for caption in captions:
         pair = {name: caption[name] for name in ("id", "file_sha256", *CAPTION.names)}
         if not images:
             yield {**pair, "reason": "join:no_image"}
             continue
         pair |= {name: images[0][name] for name in (*PLACE.names, *ABOUT_IMAGE.names)}
-        pair["split"] = strictest(splits) if splits else None
-        repeated = caption["lang"] in described
-        yield {**pair, "reason": "join:repeated_caption" if repeated else None}
-        described.add(caption["lang"])
+        yield pair
     for number, image in enumerate(images):
         if number or not captions:
             alone = {name: image[name] for name in PAIRS.names if name != REASON.name}

@@ -6,11 +6,13 @@ from pathlib import Path
 from mella.builders.curate.duplicates import DuplicatesParams, duplicates_step
 from mella.builders.curate.pack import PackParams, pack_step
 from mella.builders.curate.shelve import ShelveParams, shelve_step
+from mella.builders.curate.split import SplitParams
 from mella.builders.engine.step import Step
 from mella.builders.linguistics.checks import ChecksParams, checks_step
 from mella.builders.linguistics.entries import EntriesParams, entries_step
 from mella.builders.linguistics.images import PoolParams, images_step
 from mella.builders.linguistics.join import JoinParams, join_step
+from mella.builders.linguistics.split import split_step
 from mella.builders.recipe import Recipe, RecipeError
 from mella.languages import Language
 from mella.manifest import MANIFEST
@@ -39,6 +41,7 @@ class LinguisticsRecipe:
     languages: tuple[Language, ...]
     checks: ChecksParams
     images: PoolParams
+    split: SplitParams
     shards: ShelveParams
 
 
@@ -62,13 +65,11 @@ def read_linguistics(recipe: Recipe) -> tuple[LinguisticsRecipe, list[tuple[Path
         languages=languages,
         checks=recipe.table("checks", ChecksParams, {"languages": languages}),
         images=recipe.table("images", PoolParams),
+        split=recipe.table("split", SplitParams),
         shards=recipe.table("shards", ShelveParams, {"source": SOURCE}),
     )
     recipe.end()
-    pool = recipe.files(inputs.pool)
-    for folder in pool:
-        if not folder.is_dir():
-            raise RecipeError(f"{recipe.path}: the pool {folder} is not a folder.")
+    pool = recipe.folders(inputs.pool)
     kinds = [(folder, "release" if (folder / MANIFEST).exists() else "folder") for folder in pool]
     return made, [*kinds, *((file, "captions") for file in recipe.files(inputs.captions))]
 
@@ -82,13 +83,14 @@ def linguistics_steps(recipe: LinguisticsRecipe, build: str, tars: Path) -> tupl
         tars: Folder for packed tars.
     """
     codes = tuple(language.code for language in recipe.languages)
-    join = join_step(JoinParams())
+    entries, join = entries_step(EntriesParams(codes)), join_step(JoinParams())
     after = (
         checks_step(recipe.checks),
         images_step(recipe.images),
         duplicates_step(DuplicatesParams()),
+        split_step(recipe.split, entries),
         shelve_step(recipe.shards),
     )
     columns = [name for step in (join, *after) for name in step.writes.names]
     pack = pack_step(PackParams(SOURCE, build), columns, tars)
-    return (entries_step(EntriesParams(codes)), join, *after, pack)
+    return (entries, join, *after, pack)
