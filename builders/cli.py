@@ -48,18 +48,18 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON to stdou
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="mella")
 def cli() -> None:
-    r"""Make image-text data sets from web pages, or from images and their captions.
+    """Make image-text data sets from web pages, or from images and their captions.
 
     A build is a RECIPE: a TOML file that says what goes in, in which languages, and by which rules.
     `mella-build demo` writes two small ones to start from, and runs them.
 
     \b
-        mella-build demo                             everything once, on an embedded mini-web
-        mella-build plan mella-demo/culture.toml     what a build would do
-        mella-build run mella-demo/culture.toml      do it; run again to go on after a stop
-        mella-build funnel mella-demo/culture.toml   how many rows each rule rejected
-        mella-build explain mella-demo/culture.toml URL     what became of one page or image
-    """
+    mella-build demo                              everything once, on an embedded mini-web
+    mella-build plan mella-demo/culture.toml      what a build would do
+    mella-build run mella-demo/culture.toml       do it; run again to go on after a stop
+    mella-build funnel mella-demo/culture.toml    how many rows each rule rejected
+    mella-build explain mella-demo/culture.toml URL   what became of one page or image
+    """  # noqa: D301 - click knows the character \b: keep these lines as they are
 
 
 @cli.command()

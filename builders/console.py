@@ -71,11 +71,11 @@ def funnel_table(levels: Sequence[Level], title: str) -> Group:
 def plan_table(stages: Sequence[Stage], versions: Sequence[int], title: str) -> Group:
     """Return the steps of a build, and which have finished."""
     table = Table()
-    for name in ("step", "version", "key", "state", "writes"):
+    for name in ("step", "version", "key", "state"):
         table.add_column(name)
     for stage, version in zip(stages, versions, strict=True):
         state = "finished" if stage.finished() else "begun" if stage.path.exists() else "to do"
-        table.add_row(stage.name, str(version), stage.key, state, ", ".join(stage.columns))
+        table.add_row(stage.name, str(version), stage.key, state)
     return _titled(title, table)
 
 
