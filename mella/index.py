@@ -17,6 +17,12 @@ ROW_GROUP = 65_536
 
 # Nobody asks for a range of these, and their least and greatest values would be long.
 _NOT_FILTERED = frozenset({"text", "text_en", "image_url", "page_url", "sha256"})
+_LARGE = pa.schema(
+    [
+        pa.field(f.name, pa.large_string() if f.type == pa.string() else f.type, f.nullable)
+        for f in INDEX
+    ]
+)
 
 
 def write_index(table: pa.Table, file: Path | io.BytesIO) -> None:
@@ -32,15 +38,17 @@ def write_index(table: pa.Table, file: Path | io.BytesIO) -> None:
         raise FormatError(f"An index needs a value in every row of {', '.join(holes)}.")
     if twice := _repeated(table["key"]):
         raise FormatError(f"An index has one row for each key; more than one has {twice!r}.")
-    ordered = table.sort_by([("shard", "ascending"), ("offset", "ascending")])
-    pq.write_table(
-        ordered,
-        file,
-        compression="zstd",
-        row_group_size=ROW_GROUP,
-        write_statistics=[name for name in INDEX.names if name not in _NOT_FILTERED],
-        store_schema=False,
-    )
+    # Sorting copies a column into one piece, of which Arrow's `string` holds 2 GB: a cell may have
+    # more text than that.
+    large = table.cast(_LARGE)
+    order = pc.sort_indices(large, sort_keys=[("shard", "ascending"), ("offset", "ascending")])
+    statistics = [name for name in INDEX.names if name not in _NOT_FILTERED]
+    with pq.ParquetWriter(
+        file, INDEX, compression="zstd", write_statistics=statistics, store_schema=False
+    ) as writer:
+        for start in range(0, max(1, len(order)), ROW_GROUP):
+            group = large.take(order.slice(start, ROW_GROUP)).cast(INDEX)
+            writer.write_table(group, row_group_size=ROW_GROUP)
 
 
 def read_index(data: bytes, name: str, where: pc.Expression | str | None = None) -> pa.Table:

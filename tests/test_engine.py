@@ -292,7 +292,7 @@ def test_bad_declarations_are_refused():
 def test_an_unfinished_or_missing_build_says_so(tmp_path):
     stages = run(toy(), tmp_path, LocalExecutor(1))
     (stages[2].path / "manifest.json").unlink()
-    with pytest.raises(FormatError, match="residue.*Run the build again"):
+    with pytest.raises(FormatError, match=r"residue.*Run the build again"):
         funnel(stages)
     with pytest.raises(RepositoryError, match="mella-build run"):
         open_run(tmp_path / "elsewhere")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -19,7 +20,6 @@ from curated import contents
 from mella import load_mella
 from mella.builders.build import plan_build, run_build
 from mella.builders.engine.ledger import explain, funnel
-from mella.builders.engine.runner import Progress
 from mella.builders.miniweb.choices import read_choices
 from mella.builders.miniweb.demo import MATERIAL
 from mella.builders.miniweb.flaws import FLAWS
@@ -248,10 +248,10 @@ def test_an_interrupted_run_says_how_to_go_on(built, tmp_path):
 def test_a_second_run_does_nothing(built):
     before = contents(built.folder)
     for source in SOURCES:
-        steps: list[Progress] = []
+        progress: list[Any] = []
         build = plan_build(built.recipe(source), built.work(source))
-        run_build(build, built.data, 1, steps.append)
-        assert {(one.done, one.total) for one in steps} == {(1, 1)}
+        run_build(build, built.data, 1, progress.append)
+        assert {(one.done, one.total) for one in progress} == {(1, 1)}
     assert contents(built.folder) == before
 
 

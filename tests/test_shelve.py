@@ -47,7 +47,9 @@ def test_no_shard_is_empty_and_its_name_tells_its_place(rows):
     numbers, counts = defaultdict(set), defaultdict(set)
     for row, made in zip(rows, apply(shelve_step(SMALL), rows), strict=True):
         assert made["reason"] is None
-        lang, split, number, count = _SHARD.fullmatch(made["shard"]).groups()
+        name = _SHARD.fullmatch(made["shard"])
+        assert name
+        lang, split, number, count = name.groups()
         assert (lang, split) == (row["lang"], row["split"])
         numbers[lang, split].add(int(number))
         counts[lang, split].add(int(count))

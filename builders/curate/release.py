@@ -107,7 +107,11 @@ def manifest_in(out: Path) -> Manifest:
 
 
 def _sweep(out: Path, source: str) -> None:
-    """Remove what a run that was killed had begun to write."""
+    """Remove what a run that was killed had begun to write.
+
+    Such a file may be a link to a tar, with a name that is used again: writing into it would spoil
+    that tar.
+    """
     folders = [out / source, out / "index" / source, out / "provenance" / source]
     begun = [path for folder in folders for path in folder.rglob(".*.tmp")]
     for path in (*begun, *out.glob(f".{MANIFEST}.*.tmp")):
@@ -172,8 +176,6 @@ def _place_shards(table: pa.Table, tars: Path, out: Path, packed: Stage) -> list
 
 
 def _link(tar: Path, to: Path) -> None:
-    # What a killed run left may be a link to another tar: copying into it would spoil that one.
-    to.unlink(missing_ok=True)
     try:
         os.link(tar, to)
     except OSError:
