@@ -1,7 +1,6 @@
 """The embedded sample: there, small, whole, and what the pipelines make of the mini-web."""
 
 import io
-import warnings
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,8 @@ from mella.shards import read_shard
 from mella.text import dominant_script
 
 SAMPLE = Path(mella.__file__).parent / "sample"
+pytestmark = pytest.mark.filterwarnings("ignore:No repo= given")
+
 LANGS = ("ar", "cs", "hu", "ko", "ru", "sr", "th", "vi")
 
 
@@ -58,9 +59,8 @@ def test_shards_and_index_agree():
         Image.open(io.BytesIO(sample.image)).verify()
 
 
-def test_it_is_the_default_and_says_so_once(monkeypatch):
+def test_it_is_the_default_and_says_so(monkeypatch):
     monkeypatch.delenv("MELLA_REPO", raising=False)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("default")
+    with pytest.warns(UserWarning, match="sample embedded in mella") as caught:
         assert next(iter(load_mella("th", source="culture")))["lang"] == "th"
-    assert len([w for w in caught if "sample" in str(w.message)]) <= 1
+    assert [warning.filename for warning in caught] == [__file__]
