@@ -24,7 +24,7 @@ from mella.builders.linguistics.pipeline import (
     read_linguistics,
 )
 from mella.builders.recipe import Recipe, RecipeError
-from mella.errors import FormatError
+from mella.errors import FormatError, MellaError
 from mella.manifest import Manifest
 from mella.repository import FolderStorage, Repository
 from mella.schema import SOURCES
@@ -93,6 +93,8 @@ def run_build(
     out: Path,
     workers: int,
     on_progress: Callable[[Progress], None] = lambda _: None,
+    *,
+    allow_empty: bool = False,
 ) -> Manifest:
     """Run a build, going on where an earlier run stopped, and release it into the folder `out`.
 
@@ -100,18 +102,20 @@ def run_build(
         The manifest of the repository in `out`.
 
     Raises:
-        RecipeError: `work` or `out` lies in a folder of images that is read.
+        RecipeError: `work` or `out` lies in a folder of images that is read, or `out` in `work`.
         RepositoryError: `out` is not a folder.
         FormatError: `out` holds a manifest that this package cannot replace, or what an earlier
             run left in `work` is damaged.
         StepError: A step failed; what is finished stays.
+        ReleaseError: A language of the repository would lose all its samples, and `allow_empty` is
+            not set.
     """
     _check_apart(build, out)
     manifest_in(out)  # an error now, not after hours
     with damage_named(build.work):
         with LocalExecutor(workers) as executor:
             stages = run(build.pipeline, build.work, executor, on_progress)
-        return release(stages, build.work / TARS, out, build.about)
+        return release(stages, build.work / TARS, out, build.about, allow_empty=allow_empty)
 
 
 @contextmanager
@@ -119,6 +123,8 @@ def damage_named(work: Path) -> Iterator[None]:
     """Raise FormatError, saying what to do, where a file in the folder `work` cannot be read."""
     try:
         yield
+    except MellaError:
+        raise
     except (pa.ArrowException, json.JSONDecodeError, OSError) as error:
         # Arrow raises an OSError without a number where the data are at fault.
         if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
@@ -130,6 +136,11 @@ def damage_named(work: Path) -> Iterator[None]:
 
 
 def _check_apart(build: Build, out: Path) -> None:
+    if out.resolve().is_relative_to(build.work):
+        raise RecipeError(
+            f"The repository {out} lies in the work folder {build.work}, which may be deleted at "
+            "any time. Put it elsewhere with --out."
+        )
     for row in build.pipeline.inputs.to_pylist():
         for written in (build.work, out.resolve()):
             if row["kind"] == "folder" and written.is_relative_to(Path(row["path"]).resolve()):

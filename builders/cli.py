@@ -109,9 +109,20 @@ def plan(recipe: Path, work: Path | None, *, as_json: bool) -> None:
 @WORK
 @OUT
 @WORKERS
+@click.option(
+    "--allow-empty",
+    is_flag=True,
+    help="Replace the samples of a language even if the build keeps none in it.",
+)
 @JSON
 def run_command(
-    recipe: Path, work: Path | None, out: Path | None, workers: int, *, as_json: bool
+    recipe: Path,
+    work: Path | None,
+    out: Path | None,
+    workers: int,
+    *,
+    allow_empty: bool,
+    as_json: bool,
 ) -> None:
     """Run RECIPE and put the samples into a repository.
 
@@ -122,7 +133,10 @@ def run_command(
     out = out or recipe.parent / "data"
     bars = views.Bars(views.output(stderr=True))
     with bars.progress:
-        manifest = run_build(build, out, workers, bars.show)
+        manifest = run_build(build, out, workers, bars.show, allow_empty=allow_empty)
+    there = {entry.lang for entry in manifest.indexes if entry.source == build.about.source}
+    if empty := [lang for lang in build.about.langs if lang not in there]:
+        click.echo(f"Warning: no {build.about.source} sample in {', '.join(empty)}.", err=True)
     if as_json:
         levels = [asdict(level) for level in funnel(build.stages())]
         _write_json({"build": build.about.build, "out": str(out), "levels": levels})

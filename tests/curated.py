@@ -117,10 +117,11 @@ def put(
     *,
     source: str = "culture",
     langs: tuple[str, ...] = ("th",),
+    allow_empty: bool = False,
 ) -> Manifest:
     """Put what was packed into a repository."""
     about = Release(source, langs, "# a recipe\n", BUILD, (("make", 1), ("pack", 1)))
-    return release(stages, work / TARS, out, about)
+    return release(stages, work / TARS, out, about, allow_empty=allow_empty)
 
 
 def build(folder: Path, wanted: Sequence[str], **more: Any) -> Path:

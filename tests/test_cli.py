@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -304,3 +305,41 @@ def test_a_terminal_keeps_its_width(monkeypatch):
     monkeypatch.setattr(Console, "is_terminal", True)
     monkeypatch.setenv("COLUMNS", "61")
     assert output().width == 61
+
+
+@pytest.mark.parametrize("command", ["funnel", "explain"])
+def test_what_was_never_built_is_not_called_damaged(call, tmp_path, command):
+    code, _, error = call(command, tmp_path / "nope", *(["x"] if command == "explain" else []))
+    assert code == 1
+    assert "holds no build" in error
+    assert "damaged" not in error
+
+
+def test_a_build_that_keeps_nothing_takes_nothing_away(call, built, tmp_path):
+    recipe = tmp_path / "culture.toml"
+    text = (built.folder / "culture.toml").read_text()
+    recipe.write_text(text.replace("min_side = 96", "min_side = 5000"))
+    for name in ("miniweb.warc.gz", "data", "work"):
+        source = built.folder / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, tmp_path / name)
+    before = (tmp_path / "data" / "manifest.json").read_bytes()
+    code, _, error = call("run", recipe, "--workers", 1)
+    assert (code, "--allow-empty" in error) == (1, True)
+    assert (tmp_path / "data" / "manifest.json").read_bytes() == before
+
+
+def test_a_repository_cannot_lie_in_a_work_folder(call, built, tmp_path):
+    recipe = built.folder / "culture.toml"
+    code, _, error = call("run", recipe, "--work", tmp_path, "--out", tmp_path / "data")
+    assert (code, "--out" in error) == (1, True)
+
+
+def test_without_the_packages_for_building_it_says_what_to_install():
+    code = (
+        "import sys; sys.modules['selectolax'] = None; import mella.builders.entry as e; e.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "pip install 'mella[build]'" in done.stderr

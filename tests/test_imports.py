@@ -1,8 +1,10 @@
 """How the package hangs together: imports run one way, and `import mella` is light."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -64,3 +66,12 @@ print([n for n in {building} if n in sys.modules])
     loaded = set(ast.literal_eval(run(code).splitlines()[-1]))
     # `datasets` loads aiohttp and torch by itself where they are installed.
     assert loaded <= {"aiohttp", "torch"}
+
+
+def test_what_reads_is_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {re.split(r"[\[<>=]", name)[0].lower() for name in project["dependencies"]}
+    modules = {"PIL": "pillow"}
+    used = {name.partition(".")[0] for file in READING for name in imported(file)}
+    outside = {modules.get(name, name) for name in used - {*sys.stdlib_module_names, "mella"}}
+    assert outside <= declared

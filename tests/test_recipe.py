@@ -387,3 +387,23 @@ def test_a_pool_with_a_manifest_of_something_else_is_refused(folder):
     (folder / "images/manifest.json").write_text('{"name": "a web app"}')
     with pytest.raises(FormatError, match="not the manifest of a mella repository"):
         plan(folder, LINGUISTICS)
+
+
+@pytest.mark.parametrize(
+    ("table", "line"),
+    [
+        ("fetch", "connections = 0"),
+        ("fetch", "per_host_connections = 0"),
+        ("fetch", "retries = -1"),
+        ("fetch", "max_redirects = -1"),
+        ("fetch", "timeout_s = 0"),
+        ("images.rules", "min_side = -5"),
+        ("text", "min_graphemes = -2"),
+        ("candidates", "page_text_chars = -1"),
+        ("records", "max_damage = 0"),
+    ],
+)
+def test_a_number_that_cannot_be_meant_is_refused(folder, table, line):
+    message = refused(folder, f"{CULTURE}\n[{table}]\n{line}")
+    assert f"[{table}]" in message
+    assert "or more" in message

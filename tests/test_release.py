@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,6 +13,7 @@ import pytest
 from curated import BUILD, build, contents, curate, put
 from mella import load_mella
 from mella.builders.curate.pack import TARS
+from mella.builders.curate.release import ReleaseError
 from mella.errors import FormatError, RepositoryError
 from mella.manifest import MANIFEST, Manifest
 from mella.repository import FolderStorage, Repository
@@ -78,11 +81,32 @@ def test_a_build_with_fewer_shards_replaces_its_own_and_nothing_else(tmp_path, o
     check_whole(out)
 
 
-def test_a_language_of_which_nothing_is_left_goes(tmp_path, out):
+def test_a_language_of_which_nothing_is_left_goes_only_if_allowed(tmp_path, out):
     put(curate(tmp_path / "a", ["th 9", "vi 9"]), tmp_path / "a", out, langs=("th", "vi"))
-    put(curate(tmp_path / "b", ["vi 9"]), tmp_path / "b", out, langs=("th", "vi"))
+    before = contents(out)
+    emptied = curate(tmp_path / "b", ["vi 9"])
+    with pytest.raises(ReleaseError, match=r"no culture sample in th, .*--allow-empty"):
+        put(emptied, tmp_path / "b", out, langs=("th", "vi"))
+    assert contents(out) == before
+    put(emptied, tmp_path / "b", out, langs=("th", "vi"), allow_empty=True)
     assert {lang for _, lang, _ in manifest_of(out).cells()} == {"vi"}
     check_whole(out)
+
+
+def test_two_releases_into_one_folder_wait_for_each_other(tmp_path, out):
+    langs = ("th", "vi", "sr", "cs")
+    made = {lang: curate(tmp_path / lang, [f"{lang} 9"]) for lang in langs}
+    with ThreadPoolExecutor(len(langs)) as pool:
+        for _ in range(5):
+            shutil.rmtree(out, ignore_errors=True)
+            together = [
+                pool.submit(put, stages, tmp_path / lang, out, langs=(lang,))
+                for lang, stages in made.items()
+            ]
+            for one in together:
+                one.result()
+            assert {lang for _, lang, _ in manifest_of(out).cells()} == set(langs)
+            check_whole(out)
 
 
 def test_a_build_without_samples_is_a_repository_all_the_same(work, out):

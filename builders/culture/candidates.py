@@ -24,6 +24,7 @@ from mella.builders.culture.addresses import (
 )
 from mella.builders.culture.charset import decode_page
 from mella.builders.culture.html import PageError, parse_page, visible_text
+from mella.builders.engine.params import check_least
 from mella.builders.engine.step import REASON, Step
 from mella.text import normalise
 
@@ -98,6 +99,10 @@ class CandidatesParams:
     page_text_chars: int = 600
     caption_chars: int = 2000
     useful_width: int = 1600
+
+    def __post_init__(self) -> None:
+        check_least(self, {"max_per_page": 1, "page_text_chars": 0, "caption_chars": 0})
+        check_least(self, {"useful_width": 1})
 
 
 def candidates_step(params: CandidatesParams) -> Step:

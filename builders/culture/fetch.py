@@ -22,6 +22,7 @@ from protego import Protego
 from mella.builders.culture.addresses import resolve_url
 from mella.builders.culture.http_request import Answer, open_session, request
 from mella.builders.culture.public_address import is_disguised
+from mella.builders.engine.params import check_least
 from mella.errors import MellaError
 
 _HOST_FAILURES = (
@@ -81,6 +82,25 @@ class FetchParams:
     max_redirects: int = 5
     respect_robots: bool = True
     allow_private: bool = False
+
+    def __post_init__(self) -> None:
+        check_least(
+            self,
+            {
+                "max_bytes": 1,
+                "timeout_s": 0.001,
+                "connections": 1,
+                "per_host_connections": 1,
+                "per_host_delay_s": 0,
+                "max_crawl_delay_s": 0,
+                "retries": 0,
+                "backoff_s": 0,
+                "max_retry_after_s": 0,
+                "max_host_failures": 1,
+                "host_pause_s": 0,
+                "max_redirects": 0,
+            },
+        )
 
 
 @dataclass(frozen=True)

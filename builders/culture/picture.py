@@ -22,6 +22,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from mella.builders.culture.payload import sniff
+from mella.builders.engine.params import check_least
 from mella.jpeg import TruncatedJpegError, read_frame, strip_metadata
 
 # Opened by class: `Image.open` would warn by limits of the process, and take a JPEG with a second
@@ -66,6 +67,10 @@ class ImageRules:
     max_bytes: int = 20_000_000
     min_deviation: float = 2.0
     reject_animated: bool = True
+
+    def __post_init__(self) -> None:
+        check_least(self, {"min_side": 1, "max_aspect": 1, "max_pixels": 1, "min_bytes": 0})
+        check_least(self, {"max_bytes": 1, "min_deviation": 0})
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from mella.builders.culture.payload import (
     sniff,
 )
 from mella.builders.culture.warc import Damage, Record, read_record, read_records
+from mella.builders.engine.params import check_least
 from mella.builders.engine.step import REASON, Step
 
 READS = pa.schema([pa.field("path", pa.string()), pa.field("name", pa.string())])
@@ -75,6 +76,9 @@ class RecordsParams:
 
     max_page_bytes: int = 10_000_000
     max_damage: int = 1000
+
+    def __post_init__(self) -> None:
+        check_least(self, {"max_page_bytes": 1, "max_damage": 1})
 
 
 def records_step(params: RecordsParams) -> Step:

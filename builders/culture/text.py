@@ -14,6 +14,7 @@ import pyarrow as pa
 import regex
 
 from mella.builders.culture.text_rules import RULES, is_boilerplate
+from mella.builders.engine.params import check_least
 from mella.builders.engine.step import REASON, Step
 from mella.text import dominant_script, normalise, scripts
 
@@ -58,6 +59,9 @@ class TextParams:
     )
     max_graphemes: int = 1000
     scripts: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_least(self, {"min_graphemes": 0, "max_graphemes": 1})
 
 
 def text_step(params: TextParams) -> Step:

@@ -21,6 +21,7 @@ _PROBE = 4 << 10
 _STRIDE = _WINDOW - _PROBE
 _GZIP = b"\x1f\x8b"
 _START = re.compile(rb"\x1f\x8b\x08|WARC/1\.[01]\r?\n")
+_NEWLINES = re.compile(rb"[\r\n]*")
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 
 
@@ -247,8 +248,11 @@ class _Stream:
         return data
 
     def _skip_newlines(self) -> None:
-        while (self._buffer or self._fill()) and self._buffer[0] in b"\r\n":
-            del self._buffer[0]
+        while self._buffer or self._fill():
+            newlines = _NEWLINES.match(self._buffer)
+            del self._buffer[: newlines.end() if newlines else 0]
+            if self._buffer:
+                return
 
     def _follows(self) -> bool:
         if self._inflate is None or self.cut or not self._open():

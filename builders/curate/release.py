@@ -1,5 +1,6 @@
 """Put packed shards into a repository: tars, indexes, provenance, and last the manifest."""
 
+import fcntl
 import hashlib
 import io
 import json
@@ -7,6 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -16,7 +18,7 @@ import pyarrow.compute as pc
 from mella.builders.curate.pack import PACKED
 from mella.builders.engine.ledger import funnel
 from mella.builders.engine.parts import Stage, read_part, write_atomically
-from mella.errors import FormatError, RepositoryError
+from mella.errors import FormatError, MellaError, RepositoryError
 from mella.index import write_index
 from mella.manifest import MANIFEST, Entry, Manifest
 from mella.schema import FORMAT_VERSION, INDEX, SPLITS
@@ -24,6 +26,10 @@ from mella.shards import index_path
 
 # The temporary name of a file that `write_atomically` was writing when its process was killed.
 _LEFTOVER = re.compile(r"\..+\.\d+\.tmp")
+
+
+class ReleaseError(MellaError, RuntimeError):
+    """A release that would lose what is published."""
 
 
 @dataclass(frozen=True)
@@ -45,17 +51,21 @@ class Release:
     steps: tuple[tuple[str, int], ...]
 
 
-def release(stages: list[Stage], tars: Path, out: Path, about: Release) -> Manifest:
+def release(
+    stages: list[Stage], tars: Path, out: Path, about: Release, *, allow_empty: bool = False
+) -> Manifest:
     """Put the samples of a finished build into the repository in the folder `out`.
 
     Other sources and languages that the folder holds stay as they are. The manifest is written
-    last, and only after that the files are removed that it does not name any more.
+    last, and only after that the files are removed that it does not name any more. Two releases
+    into one folder of this machine wait for each other.
 
     Args:
         stages: Of the build; the last one packs.
         tars: Where the packed tars lie; they are linked, or copied to another file system.
         out: Folder of the repository; made where it is missing.
         about: What is put there.
+        allow_empty: Whether a language may lose all samples that the repository had.
 
     Returns:
         The manifest of the repository.
@@ -64,8 +74,19 @@ def release(stages: list[Stage], tars: Path, out: Path, about: Release) -> Manif
         RepositoryError: `out` is not a folder.
         FormatError: `out` holds a manifest that this package cannot replace, or a packed tar is not
             there any more.
+        ReleaseError: A language would lose all its samples; nothing was changed.
     """
+    manifest_in(out)  # before the folder is made
+    with _locked(out):
+        return _release(stages, tars, out, about, allow_empty=allow_empty)
+
+
+def _release(
+    stages: list[Stage], tars: Path, out: Path, about: Release, *, allow_empty: bool
+) -> Manifest:
     before = manifest_in(out)
+    if not allow_empty:
+        _check_not_lost(before, stages[-1], out, about)
     _sweep(out, about.source)
     shards: list[Entry] = []
     indexes: list[Entry] = []
@@ -106,6 +127,33 @@ def manifest_in(out: Path) -> Manifest:
     return replace(manifest, format_version=FORMAT_VERSION)
 
 
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    out.mkdir(parents=True, exist_ok=True)
+    folder = os.open(out, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _check_not_lost(before: Manifest, packed: Stage, out: Path, about: Release) -> None:
+    """Check that no language that had samples is left with none: an empty input, more likely."""
+    kept = {
+        lang
+        for part in packed.parts()
+        for lang in read_part([packed], part.name, ["lang"])["lang"].unique().to_pylist()
+    }
+    had = {entry.lang for entry in before.indexes if entry.source == about.source}
+    if lost := sorted((had & set(about.langs)) - kept):
+        raise ReleaseError(
+            f"This build keeps no {about.source} sample in {', '.join(lost)}, of which {out} has "
+            "some: they would be lost. See with `mella-build funnel` what rejected them, or allow "
+            "it (--allow-empty)."
+        )
+
+
 def _sweep(out: Path, source: str) -> None:
     """Remove what a run that was killed had begun to write.
 
@@ -137,7 +185,7 @@ def _there(out: Path, about: Release) -> set[str]:
 
 
 def _cells(stage: Stage) -> Iterator[pa.Table]:
-    """Yield the packed rows of each language and split, in the order of their shards."""
+    """Yield the packed rows of each language and split."""
     parts_of: dict[tuple[str, str], list[str]] = {}
     for part in stage.parts():
         cells = read_part([stage], part.name, ["lang", "split"]).group_by(["lang", "split"])
@@ -146,8 +194,7 @@ def _cells(stage: Stage) -> Iterator[pa.Table]:
     for (lang, split), names in sorted(parts_of.items()):
         of_cell = (pc.field("lang") == lang) & (pc.field("split") == split)
         parts = [read_part([stage], name, PACKED.names).cast(PACKED) for name in names]
-        table = pa.concat_tables([part.filter(of_cell) for part in parts])
-        yield table.sort_by([("shard", "ascending"), ("offset", "ascending")])
+        yield pa.concat_tables([part.filter(of_cell) for part in parts])
 
 
 def _place_shards(table: pa.Table, tars: Path, out: Path, packed: Stage) -> list[Entry]:
