@@ -2,8 +2,14 @@
 
 import ipaddress
 import socket
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
 import pytest
+
+from hub_client import Client, run_client
+from hub_server import HubServer
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -27,3 +33,15 @@ def no_outside_connections():
 
 def _is_here(host):
     return host == "localhost" or ipaddress.ip_address(host).is_loopback
+
+
+@pytest.fixture
+def hub() -> Iterator[HubServer]:
+    with HubServer() as server:
+        yield server
+
+
+@pytest.fixture
+def client(hub: HubServer, tmp_path: Path) -> Client:
+    """Run a function in a process of its own, as a client of the local Hub."""
+    return partial(run_client, hub, tmp_path / "hf")

@@ -13,6 +13,15 @@ import pytest
 
 from hub_server import HubServer
 
+REPO = "org/name"
+BIG = bytes(range(256)) * 64  # above the LFS threshold
+FILES = {
+    "README.md": b"---\nlicense: apache-2.0\n---\n",
+    "culture/th/a.tar": BIG,
+    "culture/th/\u0e20\u0e32\u0e1e 1.txt": b"small",
+    "culture/cs/b.tar": BIG[::-1],
+}
+
 Client = Callable[..., Any]
 
 _LOCAL = {"127.0.0.1", "::1", "localhost"}

@@ -6,36 +6,13 @@ import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
-from functools import partial
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub_client import Client, failure, run_client
+from hub_client import BIG, FILES, REPO, Client, failure
 from hub_server import HubServer
-
-REPO = "org/name"
-BIG = bytes(range(256)) * 64  # above the LFS threshold
-FILES = {
-    "README.md": b"---\nlicense: apache-2.0\n---\n",
-    "culture/th/a.tar": BIG,
-    "culture/th/\u0e20\u0e32\u0e1e 1.txt": b"small",
-    "culture/cs/b.tar": BIG[::-1],
-}
-
-
-@pytest.fixture
-def hub() -> Iterator[HubServer]:
-    with HubServer() as server:
-        yield server
-
-
-@pytest.fixture
-def client(hub: HubServer, tmp_path: Path) -> Client:
-    """Run a function in a process of its own, as a client of the local Hub."""
-    return partial(run_client, hub, tmp_path / "hf")
 
 
 def connect_outside() -> None:

@@ -9,6 +9,7 @@ from itertools import chain
 
 import eldc
 import pytest
+import Stemmer
 import tldextract
 
 from mella.errors import UnknownNameError
@@ -153,14 +154,13 @@ def test_the_word_segmenter_is_a_known_one_that_fits(language: Language) -> None
 
 @each
 def test_the_stemmer_exists_and_stems_words_of_the_language(language: Language) -> None:
-    snowball = pytest.importorskip("Stemmer")
-    available = set(snowball.algorithms())
+    available = set(Stemmer.algorithms())
     if language.stemmer is None:
         assert language.name.lower() not in available
         return
     assert language.stemmer in available
     words = " ".join(prompts(language)).split()
-    stems = snowball.Stemmer(language.stemmer).stemWords(words)
+    stems = Stemmer.Stemmer(language.stemmer).stemWords(words)
     assert stems != words
 
 

@@ -2,13 +2,12 @@
 
 import functools
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hub_client import Client, run_client
+from hub_client import Client
 from hub_server import HubServer
 from mella import load_mella
 from repositories import build, samples, stored_order
@@ -30,18 +29,6 @@ INDEX = "index/culture/th/train.parquet"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tmp_path_factory.mktemp("repository"), CELLS)
-
-
-@pytest.fixture
-def hub() -> Iterator[HubServer]:
-    with HubServer() as server:
-        yield server
-
-
-@pytest.fixture
-def client(hub: HubServer, tmp_path: Path) -> Client:
-    """Run a function in a process of its own, as a client of the local Hub."""
-    return functools.partial(run_client, hub, tmp_path / "hf")
 
 
 # What the clients do, each in a process of its own.

@@ -6,6 +6,7 @@ import sys
 import unicodedata
 
 import pytest
+import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -152,7 +153,6 @@ def test_the_table_agrees_with_unicode() -> None:
 
     Left out: letters of no one script, and the phonetic block, which is counted as Latin whole.
     """
-    regex = pytest.importorskip("regex")
     letters = "".join(
         char
         for char in EVERY_CHARACTER[:0x10000]
