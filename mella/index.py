@@ -1,6 +1,7 @@
 """Write, read and filter the index: one Parquet row a sample, with where its bytes lie."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ from mella.errors import FormatError, WhereError
 from mella.schema import INDEX
 from mella.where import parse_where
 
+_AGAIN = "Fetch or build it again."
 ROW_GROUP = 65_536
 """Rows of a row group: the unit that a metadata filter can pass over."""
 
 # Nobody asks for a range of these, and their least and greatest values would be long.
-_NOT_FILTERED = frozenset({"text", "text_en", "image_url", "page_url", "sha256"})
+_NOT_FILTERED = frozenset({"text", "text_en", "image_url", "page_url", "sha256", "xxh3"})
 _LARGE = pa.schema(
     [
         pa.field(f.name, pa.large_string() if f.type == pa.string() else f.type, f.nullable)
@@ -44,42 +46,91 @@ def write_index(table: pa.Table, file: Path | io.BytesIO) -> None:
     order = pc.sort_indices(large, sort_keys=[("shard", "ascending"), ("offset", "ascending")])
     statistics = [name for name in INDEX.names if name not in _NOT_FILTERED]
     with pq.ParquetWriter(
-        file, INDEX, compression="zstd", write_statistics=statistics, store_schema=False
+        file,
+        INDEX,
+        compression="zstd",
+        write_statistics=statistics,
+        write_page_checksum=True,  # so that a large file can be read in place, and is checked
+        store_schema=False,
     ) as writer:
         for start in range(0, max(1, len(order)), ROW_GROUP):
             group = large.take(order.slice(start, ROW_GROUP)).cast(INDEX)
             writer.write_table(group, row_group_size=ROW_GROUP)
 
 
-def read_index(data: bytes, name: str, where: pc.Expression | str | None = None) -> pa.Table:
-    """Return the rows of an index that `where` holds for.
+def open_index(data: bytes | pa.Buffer, name: str) -> pq.ParquetFile:
+    """Open an index; nothing but its footer is read.
 
     Args:
-        data: The Parquet file.
+        data: The Parquet file, in memory or mapped into it.
         name: Named in errors.
-        where: See `mella.where.parse_where`.
+
+    Raises:
+        FormatError: It is not an index.
+    """
+    try:
+        file = pq.ParquetFile(
+            pa.BufferReader(data), read_dictionary=["shard"], page_checksum_verification=True
+        )
+        there = file.schema_arrow.names
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise _damaged(name, error) from error
+    if missing := [column for column in INDEX.names if column not in there]:
+        raise FormatError(f"{name} is not a mella index: it lacks {', '.join(missing)}. {_AGAIN}")
+    return file
+
+
+def read_index(
+    data: bytes | pa.Buffer,
+    name: str,
+    where: pc.Expression | str | None = None,
+    columns: Sequence[str] = INDEX.names,
+) -> pa.Table:
+    """Return rows and columns of an index, in the order of the file.
+
+    Args:
+        data: The Parquet file, in memory or mapped into it.
+        name: Named in errors.
+        where: Return the rows that it holds for, see `mella.where.parse_where`. Row groups that
+            cannot have any are not read.
+        columns: To return, in this order; only these and what `where` asks for are read.
 
     Raises:
         FormatError: It is not an index.
         WhereError: `where` does not fit its columns.
     """
-    again = "Fetch or build it again."
+    file = open_index(data, name)
+    # Columns that a newer minor version of the format may have added are passed over.
+    wanted = pa.schema([INDEX.field(column) for column in columns])
     try:
-        file = pq.ParquetFile(pa.BufferReader(data))
-        missing = [column for column in INDEX.names if column not in file.schema_arrow.names]
-        if missing:
-            raise FormatError(
-                f"{name} is not a mella index: it lacks {', '.join(missing)}. {again}"
-            )
-        # Columns that a newer minor version of the format may have added are passed over.
-        table = file.read(columns=INDEX.names).select(INDEX.names)
+        if where is None:
+            table = file.read(columns=wanted.names).select(wanted.names)
+        else:
+            table = _filter(data, where, wanted.names)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise FormatError(f"{name} is not a whole Parquet file ({error}). {again}") from error
+        raise _damaged(name, error) from error
     try:
-        table = table.cast(INDEX)
+        return table.cast(wanted)
     except (pa.ArrowException, ValueError) as error:
-        raise FormatError(f"{name} has a column of another type ({error}). {again}") from error
-    return table if where is None else select(table, where)
+        raise FormatError(f"{name} has a column of another type ({error}). {_AGAIN}") from error
+
+
+def _filter(data: bytes | pa.Buffer, where: pc.Expression | str, columns: list[str]) -> pa.Table:
+    import pyarrow.dataset as ds
+
+    expression = parse_where(where, INDEX)
+    options = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+    form = ds.ParquetFileFormat(default_fragment_scan_options=options)
+    fragment = form.make_fragment(pa.BufferReader(data))
+    try:
+        return fragment.to_table(columns=columns, filter=expression)
+    except pa.ArrowException as error:
+        fragment.to_table()  # Is it the file that cannot be read?
+        raise WhereError(f"where={str(where)!r} cannot be evaluated: {error}.") from error
+
+
+def _damaged(name: str, error: Exception) -> FormatError:
+    return FormatError(f"{name} is not a whole Parquet file ({error}). {_AGAIN}")
 
 
 def select(table: pa.Table, where: pc.Expression | str) -> pa.Table:

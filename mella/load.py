@@ -1,33 +1,36 @@
 """`load_mella`: the samples of one or more languages as a Hugging Face data set."""
 
-import hashlib
+import json
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from mella import index
-from mella.errors import FormatError, MellaError, RepositoryError, unknown_name
-from mella.languages import resolve_languages
-from mella.manifest import Entry
+from mella.errors import MellaError, unknown_name
+from mella.fetch import Fetching, Segment, Take, read
+from mella.order import apportion
+from mella.plan import Cell, check_names, chosen_columns, find_cells, metadata_rows, plan_cell
 from mella.repository import Repository, open_repository
-from mella.schema import FORMAT_VERSION, INDEX, METADATA, SOURCES, SPLITS
+from mella.schema import INDEX, METADATA
+from mella.shards import split_sample
 from mella.where import parse_where
 
 if TYPE_CHECKING:
     import datasets
+    import pyarrow.compute as pc
 
-_RUN_BYTES = 8 << 20
-_GAP_BYTES = 256 << 10
-_LOCATION = ("key", "sha256", "jpg_offset", "jpg_size")
-"""The columns that reading an image takes."""
-_FIRST = ("image", "text", "key", "lang", "source")
-COLUMNS = (*_FIRST, *(name for name in METADATA.names if name not in _FIRST))
-"""The columns of a loaded sample, in order: the image, the text, then the metadata."""
+    from mella.cache import RangeCache
+
+_PIECE_BYTES = 8 << 20
+_FEW, _MANY = 24, 840
+"""Pieces come in multiples of these: of numbers that most numbers of ranks divide."""
+_ROWS_OF_FEW = 8 * _FEW
+# One piece after another: each in several requests at once.
+_FETCHING = Fetching(connections=4, request_bytes=2 << 20, gap=256 << 10)
 
 
 def load_mella(
@@ -41,8 +44,13 @@ def load_mella(
     where: "pc.Expression | str | None" = None,
     columns: Sequence[str] | None = None,
     decode: bool = True,
+    on_error: str = "raise",
+    cache: "RangeCache | None" = None,
 ) -> "datasets.IterableDataset | datasets.Dataset":
     """Load image-text pairs, in the order of source, language, shard and place in the shard.
+
+    For training at more than one rank, for mixing by weight and for exact resuming with shuffling,
+    see `MellaStream`.
 
     Args:
         lang: A language code ("th"), several, or "all": every one that the repository has.
@@ -51,224 +59,155 @@ def load_mella(
         repo: A folder, an fsspec URL (`s3://...`, `https://...`) or a Hub id ("org/name").
             Default: $MELLA_REPO, else the small sample embedded in the package.
         revision: Branch, tag or commit of a Hub repository; pinned to a commit when opened.
-        streaming: True: an `IterableDataset` that reads byte ranges as it goes. False: a `Dataset`,
-            made once and kept in the `datasets` cache.
+        streaming: True: an `IterableDataset` that reads byte ranges as it goes. Its `num_shards`
+            are pieces of about 8 MB, of which each rank and each worker reads its own; with 24, or
+            from 7 GB on 840, or a multiple of these, they divide evenly by most numbers of ranks.
+            False: a `Dataset`: whole shards are fetched once, and rows are read from them when they
+            are asked for, by number or by key.
         where: Keep only these samples; applied to the index before any image byte is read. A string
             such as "width >= 300 and script == 'Latn'", or a pyarrow expression.
-        columns: Keep only these columns (they come in the order of `COLUMNS`); without "image" no
-            shard is read.
+        columns: Keep only these columns (they come in the order of `mella.plan.COLUMNS`); without
+            "image" no shard is read.
         decode: True: "image" is a `PIL.Image`. False: `{"bytes": JPEG bytes, "path": name}`.
+        on_error: "raise", or "skip": samples that are damaged are left out, and named in a warning.
+            For streaming.
+        cache: Keeps what was fetched on a disk. For streaming; the other has its own.
 
     Returns:
         Rows with `image`, `text` and the columns of `mella.schema.METADATA`.
 
     Raises:
-        UnknownNameError: Unknown language, source, split or column; lists the known ones.
+        UnknownNameError: Unknown language, source, split, column or option; lists the known ones.
         WhereError: `where` is not a filter of the columns of the index.
         RepositoryError: No repository there, or it holds nothing of what was asked for.
         FormatError: Its files are damaged. A sample's bytes that are not those that the index
-            promises: while iterating, or here with streaming=False; names the shard and the key.
+            promises: while iterating; names the shard and the key.
     """
     import datasets
 
-    chosen = _columns(columns)
-    wanted = _wanted(lang, source, split)
+    wanted = check_names(lang, source, split)
+    chosen = chosen_columns(columns)
+    if on_error not in ("raise", "skip"):
+        raise unknown_name("on_error", on_error, ("raise", "skip"))
     expression = None if where is None else parse_where(where, INDEX)
-    repository = open_repository(repo, revision)
-    plans = [
-        plan
-        for entry in _entries(repository, wanted)
-        for plan in _plan(repository, entry, expression, chosen)
-    ]
-    features = _features(chosen, decode=decode)
+    repository = open_repository(repo, revision, cache=cache)
+    entries = find_cells(repository, wanted)
     if not streaming:
-        return _map_style(plans, features, split)
+        from mella.dataset import map_style
+
+        return map_style(
+            repository, entries, where=expression, columns=chosen, decode=decode, split=split
+        )
+    cells = [plan_cell(repository, entry, where=expression, columns=chosen) for entry in entries]
     return datasets.IterableDataset.from_generator(
-        _read_shards,
-        features=features,
-        gen_kwargs={"shards": plans},
+        _read_pieces,
+        features=_features(chosen, decode=decode),
+        gen_kwargs={"pieces": cut(repository, cells, chosen, skip=on_error == "skip")},
         split=datasets.NamedSplit(split),
     )
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What was asked for. No `langs`: all that are there."""
-
-    langs: tuple[str, ...]
-    source: str
-    split: str
-
-
-@dataclass(frozen=True)
-class ShardPlan:
-    """The samples to read from one shard.
+class Piece:
+    """A run of samples of a cell, to be read in order.
 
     Attributes:
-        repository: Where it is.
-        path: Of the shard.
+        repository: Where they are.
+        cell: What was chosen there.
+        start: The first row.
+        stop: The row behind the last.
         columns: To yield.
-        encoded: One row a sample, in the order of their bytes: `columns` and, where the image is
-            among them, what it takes to find it. As an Arrow stream, because a slice of a table is
-            pickled with the whole table; and `datasets` hashes bytes much faster.
+        skip: Leave out what is damaged.
     """
 
     repository: Repository
-    path: str
+    cell: Cell
+    start: int
+    stop: int
     columns: tuple[str, ...]
-    encoded: bytes
+    skip: bool
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return the rows as mappings from column to value."""
-        return index.rows(pa.ipc.open_stream(self.encoded).read_all())
-
-
-def _wanted(lang: str | Iterable[str], source: str, split: str) -> Wanted:
-    if source not in (*SOURCES, "both"):
-        raise unknown_name("source", source, (*SOURCES, "both"))
-    if split not in SPLITS:
-        raise unknown_name("split", split, SPLITS)
-    langs = () if lang == "all" else tuple(language.code for language in resolve_languages(lang))
-    return Wanted(langs, source, split)
+    def takes(self) -> Iterator[Take]:
+        """Yield the samples; a segment for each shard."""
+        cell = self.cell
+        rows = np.arange(self.start, self.stop)
+        shards = cell.shard[rows]
+        for shard in np.unique(shards).tolist():
+            segment = Segment(cell, rows[shards == shard])
+            for row in segment.rows.tolist():
+                offset, nbytes = int(cell.offset[row]), int(cell.nbytes[row])
+                yield Take(cell, row, shard, offset, nbytes, int(cell.xxh3[row]), segment)
 
 
-def _entries(repository: Repository, wanted: Wanted) -> list[Entry]:
-    """Return the indexes of what was asked for."""
-    there = sorted(repository.manifest.indexes, key=lambda entry: entry.cell)
-    entries = [
-        entry
-        for entry in there
-        if wanted.source in (entry.source, "both")
-        and entry.split == wanted.split
-        and (entry.lang in wanted.langs or not wanted.langs)
+def cut(
+    repository: Repository, cells: Sequence[Cell], columns: tuple[str, ...], *, skip: bool
+) -> list[Piece]:
+    """Cut cells into pieces of nearly the same number of bytes, as many as divide well."""
+    rows = sum(map(len, cells))
+    count = max(1, -(-sum(int(cell.nbytes.sum()) for cell in cells) // _PIECE_BYTES))
+    if rows >= _ROWS_OF_FEW:
+        unit = _FEW if count < _MANY else _MANY
+        count = -(-count // unit) * unit
+    full = [cell for cell in cells if len(cell)]
+    return [
+        Piece(repository, cell, start, stop, columns, skip)
+        for cell, number in zip(full, _pieces_of(full, count), strict=True)
+        for start, stop in _runs(cell, number)
     ]
-    missing = set(wanted.langs) - {entry.lang for entry in entries}
-    if missing or not entries:
-        kind = "" if wanted.source == "both" else f"{wanted.source} "
-        raise RepositoryError(
-            f"{repository.storage.name} has no {kind}samples in split {wanted.split!r} for "
-            f"{', '.join(sorted(missing)) or 'any language'}. "
-            f"It has: {_summary(repository.manifest.cells())}."
-        )
-    return entries
 
 
-def _summary(cells: list[tuple[str, str, str]]) -> str:
-    groups: dict[tuple[str, str], list[str]] = {}
-    for source, lang, split in cells:
-        groups.setdefault((source, split), []).append(lang)
-    return "; ".join(f"{s} {p}: {' '.join(langs)}" for (s, p), langs in groups.items()) or "nothing"
+def _pieces_of(cells: Sequence[Cell], count: int) -> list[int]:
+    """Divide `count` pieces among cells by bytes: one each at least, and no more than rows."""
+    if not cells:
+        return []
+    sizes = [int(cell.nbytes.sum()) for cell in cells]
+    shares = apportion(max(0, count - len(cells)), sizes)
+    pieces = [min(1 + share, len(cell)) for share, cell in zip(shares, cells, strict=True)]
+    for number, cell in enumerate(cells):
+        pieces[number] += min(len(cell) - pieces[number], max(0, count - sum(pieces)))
+    return pieces
 
 
-def _columns(columns: Sequence[str] | None) -> tuple[str, ...]:
-    if columns is None:
-        return COLUMNS
-    names = [columns] if isinstance(columns, str) else list(columns)
-    for name in names or ["(none)"]:
-        if name not in COLUMNS:
-            raise unknown_name("column", name, COLUMNS)
-    return tuple(name for name in COLUMNS if name in names)
+def _runs(cell: Cell, count: int) -> Iterator[tuple[int, int]]:
+    """Cut the rows of a cell into `count` runs of about the same number of bytes."""
+    count = min(count, len(cell))
+    ends = np.cumsum(cell.nbytes)
+    targets = ends[-1] * np.arange(1, count) // count
+    cuts = np.searchsorted(ends, targets)
+    # Each run has a row at least, whatever their sizes.
+    cuts = np.maximum.accumulate(cuts - np.arange(count - 1)) + np.arange(count - 1)
+    cuts = np.clip(cuts, np.arange(1, count), len(cell) - np.arange(count - 1, 0, -1))
+    yield from pairwise([0, *cuts.tolist(), len(cell)])
 
 
-def _plan(
-    repository: Repository, entry: Entry, where: "pc.Expression | None", columns: tuple[str, ...]
-) -> Iterator[ShardPlan]:
-    """Yield what to read from each shard of an index."""
-    name = f"{repository.storage.name}/{entry.path}"
-    table = index.read_index(repository.index_file(entry), name, where)
-    table = table.filter(pc.invert(pc.is_in(table["key"], repository.tombstones)))
-    table = _in_order(table)
-    sizes = {shard.path: shard.bytes for shard in repository.manifest.shards}
-    needed = [name for name in columns if name != "image"]
-    if "image" in columns:
-        needed += [name for name in _LOCATION if name not in columns]
-    start = 0
-    for path, end in _ends(table["shard"]):
-        rows = table.slice(start, end - start)
-        _check_bounds(name, path, sizes.get(path), rows)
-        yield ShardPlan(repository, path, columns, _encode(rows.select(needed)))
-        start = end
+def _read_pieces(pieces: list[Piece]) -> Iterator[dict[str, Any]]:
+    for piece in pieces:
+        if "image" in piece.columns:
+            yield from _read_piece(piece)
+        else:
+            yield from metadata_rows(piece.cell, np.arange(piece.start, piece.stop))
 
 
-def _in_order(table: pa.Table) -> pa.Table:
-    """Return the rows by shard and offset: as `write_index` leaves them, so rarely is this work."""
-    keys = [("shard", "ascending"), ("offset", "ascending")]
-    order = pc.sort_indices(table.select(["shard", "offset"]), sort_keys=keys)
-    # Moving rows copies columns into one piece, which holds no more than 2 GB of text.
-    sorted_already = np.array_equal(order.to_numpy(), np.arange(len(order)))
-    return table if sorted_already else table.take(order)
-
-
-def _encode(rows: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, rows.schema) as writer:
-        writer.write_table(rows.combine_chunks())
-    encoded: bytes = sink.getvalue().to_pybytes()
-    return encoded
-
-
-def _ends(values: pa.ChunkedArray) -> Iterator[tuple[str, int]]:
-    """Yield each run of equal values: the value, and the position after its last."""
-    if len(values):
-        runs = pc.run_end_encode(values.combine_chunks(), run_end_type=pa.int64())
-        yield from zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True)
-
-
-def _check_bounds(name: str, path: str, size: int | None, rows: pa.Table) -> None:
-    """Raise FormatError where an index points to a file, or a part of it, that is not there."""
-    if size is None:
-        raise FormatError(f"{name} points to the shard {path!r}, not in the manifest.")
-    first, length = pc.min(rows["jpg_offset"]).as_py(), pc.min(rows["jpg_size"]).as_py()
-    last = pc.max(pc.add(rows["jpg_offset"], rows["jpg_size"])).as_py()
-    if first < 0 or length < 0 or last > size:
-        raise FormatError(f"{name} points outside the {size} bytes of the shard {path}.")
-
-
-def _read_shards(shards: list[ShardPlan]) -> Iterator[dict[str, Any]]:
-    for shard in shards:
-        if "image" not in shard.columns:
-            yield from shard.rows()
+def _read_piece(piece: Piece) -> Iterator[dict[str, Any]]:
+    names = [name for name in piece.columns if name != "image"]
+    for take, blocks in read(piece.repository, piece.takes(), _FETCHING):
+        try:
+            if isinstance(blocks, MellaError):
+                raise blocks
+            take.check(blocks, piece.repository)
+        except MellaError as error:
+            if not piece.skip:
+                raise
+            warnings.warn(
+                f"Sample {take.key} of {take.cell.name} is left out: {error}", stacklevel=1
+            )
             continue
-        metadata = [name for name in shard.columns if name != "image"]
-        for row, image in _read_images(shard):
-            yield {
-                "image": {"bytes": image, "path": f"{row['key']}.jpg"},
-                **{name: row[name] for name in metadata},
-            }
-
-
-def _read_images(shard: ShardPlan) -> Iterator[tuple[dict[str, Any], bytes]]:
-    """Yield each row with its image, reading neighbours in one go."""
-    for start, end, rows in _runs(shard.rows()):
-        data = memoryview(shard.repository.read_range(shard.path, start, end))
-        for row in rows:
-            begin = row["jpg_offset"] - start
-            image = bytes(data[begin : begin + row["jpg_size"]])
-            if hashlib.sha256(image).hexdigest() != row["sha256"]:
-                cut = len(image) < row["jpg_size"]
-                raise FormatError(
-                    f"{shard.repository.storage.name}/{shard.path} "
-                    f"{'is cut short' if cut else 'has other bytes than the index says'} "
-                    f"at sample {row['key']}. Fetch or build the shard again."
-                )
-            yield row, image
-
-
-def _runs(rows: list[dict[str, Any]]) -> Iterator[tuple[int, int, list[dict[str, Any]]]]:
-    """Group rows, sorted by offset, into byte ranges without large gaps."""
-    run: list[dict[str, Any]] = []
-    start = end = 0
-    for row in rows:
-        first, last = row["jpg_offset"], row["jpg_offset"] + row["jpg_size"]
-        if run and (first - end > _GAP_BYTES or last - start > _RUN_BYTES):
-            yield start, end, run
-            run = []
-        if not run:
-            start = first
-        end = last
-        run.append(row)
-    if run:
-        yield start, end, run
+        image, _, document = split_sample(blocks)
+        metadata = json.loads(bytes(document))
+        yield {
+            "image": {"bytes": bytes(image), "path": f"{take.key}.jpg"},
+            **{name: metadata[name] for name in names},
+        }
 
 
 def _features(columns: tuple[str, ...], *, decode: bool) -> "datasets.Features":
@@ -277,34 +216,3 @@ def _features(columns: tuple[str, ...], *, decode: bool) -> "datasets.Features":
     types = {field.name: datasets.Value(str(field.type)) for field in METADATA}
     types["image"] = datasets.Image(decode=decode)
     return datasets.Features({name: types[name] for name in columns})
-
-
-def _map_style(
-    plans: list[ShardPlan], features: "datasets.Features", split: str
-) -> "datasets.Dataset":
-    import datasets
-
-    name = datasets.NamedSplit(split)
-    if not plans:  # `from_generator` refuses to make nothing
-        nothing: dict[str, list[Any]] = {column: [] for column in features}
-        return datasets.Dataset.from_dict(nothing, features=features, split=name)
-    try:
-        return datasets.Dataset.from_generator(
-            _read_shards,
-            features=features,
-            gen_kwargs={"shards": plans},
-            split=name,
-            fingerprint=_fingerprint(plans, features, split),
-        )
-    except datasets.exceptions.DatasetGenerationError as error:
-        if isinstance(error.__cause__, MellaError):
-            raise error.__cause__ from None
-        raise
-
-
-def _fingerprint(plans: list[ShardPlan], features: "datasets.Features", split: str) -> str:
-    """Name the cached copy by its content, so that what was built anew is read anew."""
-    digest = hashlib.sha256(repr((FORMAT_VERSION, features, split)).encode())
-    for plan in plans:
-        digest.update(plan.encoded)
-    return digest.hexdigest()[:32]

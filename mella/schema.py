@@ -63,9 +63,14 @@ LOCATION = pa.schema(
             for member in MEMBERS
             for what in ("offset", "size")
         ),
+        pa.field("xxh3", pa.uint64(), nullable=False),  # of the whole sample, headers included
     ]
 )
-"""Where a sample lies: byte offsets from the start of the shard, sizes in bytes."""
+"""Where a sample lies: byte offsets from the start of the shard, sizes in bytes.
+
+`xxh3` is XXH3 (64 bits, seed 0) of the sample's `nbytes` bytes. A reader checks every sample it
+fetches: SHA-256 would take more time than all else together.
+"""
 
 INDEX = pa.schema([*METADATA, *LOCATION])
 """Columns of `index/SOURCE/LANG/SPLIT.parquet`."""

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 import pyarrow as pa
+import xxhash
 
 from mella.errors import FormatError
 from mella.schema import MEMBERS, METADATA
@@ -95,7 +96,7 @@ class ShardWriter:
         self._file = self._temporary.open("wb")
 
     def write(self, image: bytes, metadata: Mapping[str, Any]) -> dict[str, int]:
-        """Append a sample and return its `offset`, `nbytes` and `MEMBER_offset`, `MEMBER_size`.
+        """Append a sample and return where it lies: `mella.schema.LOCATION` without `shard`.
 
         Args:
             image: The JPEG bytes.
@@ -172,7 +173,28 @@ def encode_sample(
         blocks += content
         blocks += bytes(-len(blocks) % BLOCK)
     location["nbytes"] = len(blocks)
+    location["xxh3"] = xxhash.xxh3_64_intdigest(blocks)
     return location, bytes(blocks)
+
+
+def split_sample(blocks: bytes | memoryview) -> list[bytes | memoryview]:
+    """Return the contents of the members of a sample, in the order of `mella.schema.MEMBERS`.
+
+    Args:
+        blocks: The `nbytes` bytes of a sample, whose `xxh3` was found to be that of the index:
+            they are what `encode_sample` made, and are not checked again.
+
+    Returns:
+        Slices of `blocks`: the JPEG, the text and the metadata as JSON, both in UTF-8.
+    """
+    contents = []
+    at = 0
+    for _ in MEMBERS:
+        start = at + BLOCK
+        end = start + int(bytes(blocks[at + 124 : at + 135]), 8)
+        contents.append(blocks[start:end])
+        at = end + -end % BLOCK
+    return contents
 
 
 def read_shard(path: Path) -> Iterator[Sample]:

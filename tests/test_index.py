@@ -21,6 +21,7 @@ _VALUES: dict[pa.DataType, st.SearchStrategy[Any]] = {
     pa.string(): st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
     pa.int32(): st.integers(0, 2**31 - 1),
     pa.int64(): st.integers(0, 2**63 - 1),
+    pa.uint64(): st.integers(0, 2**64 - 1),
     pa.float64(): st.floats(allow_nan=False),
 }
 _rows = st.fixed_dictionaries(
@@ -37,7 +38,7 @@ _indexes = st.lists(
 def row(number: int, **more: Any) -> dict[str, Any]:
     required = {
         **dict.fromkeys(INDEX.names),
-        **{column.name: 0 for column in LOCATION if column.type == pa.int64()},
+        **{column.name: 0 for column in LOCATION if column.name != "shard"},
         "key": f"k{number:06d}",
         "lang": "th",
         "source": "culture",

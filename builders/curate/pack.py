@@ -67,7 +67,7 @@ def pack_step(params: PackParams, columns: Iterable[str], folder: Path) -> Step:
     metadata = [pa.field(field.name, field.type) for field in METADATA if field.name in there]
     return Step(
         name="pack",
-        version=1,
+        version=2,
         fn=partial(_pack, folder=folder),
         reads=pa.schema([*metadata, *_NEEDED]),
         writes=PACKED,

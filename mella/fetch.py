@@ -1,0 +1,210 @@
+"""Fetch the blocks of samples: in place from a folder, ahead of need from anywhere else."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import xxhash
+
+from mella.errors import FormatError, MellaError, RepositoryError
+from mella.plan import Cell, Ints
+from mella.repository import FolderStorage, Repository
+from mella.threads import Threads
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+_MOST_OPEN = 128
+
+
+@dataclass(frozen=True)
+class Fetching:
+    """How samples are fetched from anywhere but a folder.
+
+    Attributes:
+        connections: Requests at the same time.
+        read_ahead: Bytes that are held, or on their way, before they are needed. What is needed
+            at once (a few chunks of each cell) is fetched even where it is more.
+        gap: Bytes between two wanted samples that are read too, to make one request of two.
+        request_bytes: Of one request; larger ranges are read in parts, at the same time.
+    """
+
+    connections: int = 8
+    read_ahead: int = 64 << 20
+    gap: int = 64 << 10
+    request_bytes: int = 4 << 20
+
+
+class Segment:
+    """Samples of one chunk that are fetched together."""
+
+    def __init__(self, cell: Cell, rows: Ints) -> None:
+        """Fetch these rows, ascending."""
+        self.cell = cell
+        self.rows = rows
+        self.nbytes = int(cell.nbytes[rows].sum())
+        self.left = len(rows)
+        self.parts: list[tuple[int, Future[bytes]]] | None = None
+
+
+class Take(NamedTuple):
+    """One sample to read: where it lies, and what it should be."""
+
+    cell: Cell
+    row: int
+    shard: int
+    offset: int
+    nbytes: int
+    xxh3: int
+    segment: Segment | None
+
+    def check(self, blocks: bytes | memoryview, repository: Repository) -> None:
+        """Raise FormatError unless these are the bytes that the index promises."""
+        if xxhash.xxh3_64_intdigest(blocks) != self.xxh3:
+            cut = len(blocks) < self.nbytes
+            raise FormatError(
+                f"{repository.storage.name}/{self.cell.shards[self.shard]} "
+                f"{'is cut short' if cut else 'has other bytes than the index says'} "
+                f"at sample {self.key}. Fetch or build the shard again."
+            )
+
+    @property
+    def key(self) -> str:
+        """Of the sample."""
+        return str(self.cell.key[self.row].as_py())
+
+
+Read = tuple[Take, bytes | memoryview | MellaError]
+"""A sample and its blocks, or why they cannot be had."""
+Reads = Generator[Read, None, None]
+
+
+def read(repository: Repository, takes: Iterable[Take], how: Fetching) -> Reads:
+    """Yield the blocks of samples, in the order given.
+
+    Raises:
+        RepositoryError: The repository cannot be reached. A shard that it does not have is not
+            raised but yielded, for each of its samples.
+    """
+    if isinstance(repository.storage, FolderStorage):
+        return _read_folder(repository.storage.folder, repository.storage.name, takes)
+    return _read_ahead(repository, takes, how)
+
+
+def _read_folder(folder: Path, name: str, takes: Iterable[Take]) -> Reads:
+    files: dict[str, int] = {}
+    pread = os.pread
+    try:
+        for take in takes:
+            cell, _, shard, offset, nbytes, _, _ = take
+            path = cell.shards[shard]
+            file = files.get(path)
+            if file is None:
+                if len(files) >= _MOST_OPEN:
+                    os.close(files.pop(next(iter(files))))
+                try:
+                    file = files[path] = os.open(folder / path, os.O_RDONLY)
+                except OSError as error:
+                    yield take, _unreadable(name, path, error)
+                    continue
+            try:
+                blocks = pread(file, nbytes, offset)
+            except OSError as error:
+                yield take, _unreadable(name, path, error)
+                continue
+            yield take, blocks
+    finally:
+        for file in files.values():
+            os.close(file)
+
+
+def _unreadable(name: str, path: str, error: OSError) -> RepositoryError:
+    if isinstance(error, FileNotFoundError):
+        return RepositoryError(
+            f"{name} has no {path}. The manifest names it: fetch or build the repository again."
+        )
+    return RepositoryError(f"Cannot read {path} of {name}: {error}")
+
+
+def _read_ahead(repository: Repository, takes: Iterable[Take], how: Fetching) -> Reads:
+    """Walk ahead over the samples, start fetching where a segment begins, and follow behind."""
+    ahead: deque[Take] = deque()
+    coming = iter(takes)
+    held = 0
+    done = False
+    with Threads(how.connections) as threads:
+        while True:
+            while not done and (held < how.read_ahead or not ahead):
+                take = next(coming, None)
+                if take is None:
+                    done = True
+                    break
+                ahead.append(take)
+                segment = _segment(take)
+                if segment.parts is None:
+                    segment.parts = _fetch(repository, segment, how, threads)
+                    held += segment.nbytes
+            if not ahead:
+                return
+            take = ahead.popleft()
+            segment = _segment(take)
+            yield take, _blocks(take, segment)
+            segment.left -= 1
+            if not segment.left:
+                segment.parts = []
+                held -= segment.nbytes
+
+
+def _segment(take: Take) -> Segment:
+    assert take.segment is not None  # noqa: S101  (for the type checker)
+    return take.segment
+
+
+def _fetch(
+    repository: Repository, segment: Segment, how: Fetching, threads: Threads
+) -> list[tuple[int, "Future[bytes]"]]:
+    """Begin to fetch a segment; return where each range starts, and its bytes to be."""
+    cell, rows = segment.cell, segment.rows
+    path = cell.shards[cell.shard[rows[0]]]
+    ranges = coalesce(cell.offset[rows].tolist(), cell.nbytes[rows].tolist(), how)
+
+    def get(start: int, end: int) -> Callable[[], bytes]:
+        return lambda: repository.read_range(path, start, end)
+
+    return [(start, threads.submit(get(start, end))) for start, end in ranges]
+
+
+def coalesce(offsets: list[int], sizes: list[int], how: Fetching) -> list[tuple[int, int]]:
+    """Return byte ranges that hold samples whole, neighbours in one range.
+
+    Args:
+        offsets: Of the samples, ascending.
+        sizes: Of the samples, in bytes.
+        how: See `gap` and `request_bytes`.
+    """
+    ranges: list[tuple[int, int]] = []
+    for start, size in zip(offsets, sizes, strict=True):
+        if ranges:
+            first, last = ranges[-1]
+            if start - last <= how.gap and start + size - first <= how.request_bytes:
+                ranges[-1] = first, start + size
+                continue
+        ranges.append((start, start + size))
+    return ranges
+
+
+def _blocks(take: Take, segment: Segment) -> memoryview | MellaError:
+    for start, future in reversed(segment.parts or ()):
+        if start <= take.offset:
+            try:
+                data = future.result()
+            except RepositoryError as error:
+                if isinstance(error.__cause__, FileNotFoundError):
+                    return error
+                raise
+            begin = take.offset - start
+            return memoryview(data)[begin : begin + take.nbytes]
+    raise AssertionError("A sample lies in one of the ranges that were made for it.")

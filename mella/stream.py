@@ -1,0 +1,601 @@
+"""`MellaStream`: samples in a seeded order, mixed, divided over ranks, resumable at any sample.
+
+from mella import MellaStream
+
+stream = MellaStream(["th", "vi"], batch_size=32, image_size=448, weights={"th": 2, "vi": 1})
+for epoch in range(3):
+    for batch in stream:
+        ...
+        state = stream.state_dict()  # a few integers
+"""
+
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import islice, repeat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from mella.errors import FormatError, MellaError, unknown_name
+from mella.fetch import Fetching, Read, Segment, Take, read
+from mella.order import (
+    CellOrder,
+    Layout,
+    Mix,
+    Remainder,
+    Share,
+    Span,
+    after,
+    divide,
+    remaining,
+)
+from mella.plan import (
+    CHUNK_BYTES,
+    COLUMNS,
+    check_names,
+    chosen_columns,
+    find_cells,
+    metadata_rows,
+    plan_cell,
+)
+from mella.repository import Repository, open_repository
+from mella.schema import INDEX
+from mella.shards import split_sample
+from mella.threads import Threads
+from mella.views import View, ViewName, resolve_view
+from mella.weights import samples_per_epoch
+from mella.where import parse_where
+
+if TYPE_CHECKING:
+    import pyarrow.compute as pc
+
+    from mella.cache import RangeCache
+    from mella.decode import Decoding
+
+T = TypeVar("T")
+Sample = dict[str, Any]
+
+_WINDOW = 4
+"""Chunks whose samples are shuffled together, where there is one cell; with more cells, fewer."""
+_POSITIONS = 1024
+"""Positions whose order is computed at a time."""
+
+
+class StateError(MellaError, ValueError):
+    """A state that does not belong to this stream."""
+
+
+class OptionError(MellaError, ValueError):
+    """An option that is out of its range."""
+
+
+class Skipped(NamedTuple):
+    """A sample that could not be read, with `on_error="skip"`."""
+
+    key: str
+    cell: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class CellProgress:
+    """How far a cell has come.
+
+    Attributes:
+        name: "SOURCE/LANG".
+        samples: That were chosen.
+        per_epoch: Samples that it gives to an epoch of the stream.
+        seen: Samples that all ranks together have taken, since epoch 0.
+    """
+
+    name: str
+    samples: int
+    per_epoch: int
+    seen: int
+
+    @property
+    def epochs(self) -> float:
+        """How often each of its samples was seen, on average."""
+        return self.seen / self.samples if self.samples else 0.0
+
+
+@dataclass
+class _Place:
+    """Where a stream stands: the epoch, and how it was divided so far."""
+
+    epoch: int = 0
+    done: list[tuple[Layout, int]] = field(default_factory=list)
+
+
+class MellaStream:
+    """Samples in a seeded order, mixed from cells, divided over ranks and workers.
+
+    A *cell* is one source in one language. The order is a pure function of the seed, the epoch, the
+    weights and what was chosen. Each rank, and each worker of a torch `DataLoader`, reads a stretch
+    of its own, by byte ranges: no sample twice, none lost, none fetched in vain. The state is a few
+    integers, the same on every rank, and may be loaded with another number of ranks or workers.
+
+    Iterating yields what is left of the epoch, then the next epoch begins. `len()` is the number of
+    steps (batches, or samples) of this rank in the epoch.
+    """
+
+    def __init__(
+        self,
+        lang: str | Iterable[str],
+        source: str = "both",
+        *,
+        split: str = "train",
+        repo: str | Path | None = None,
+        revision: str | None = None,
+        where: "pc.Expression | str | None" = None,
+        columns: Sequence[str] | None = None,
+        weights: Mapping[str, float] | None = None,
+        temperature: float = 1.0,
+        epoch_samples: int | None = None,
+        shuffle: bool = True,
+        seed: int = 0,
+        batch_size: int | None = None,
+        remainder: Remainder = "keep",
+        rank: int | None = None,
+        world_size: int | None = None,
+        decode: bool = True,
+        image_size: int | tuple[int, int] | None = None,
+        output: str = "pil",
+        view: ViewName | View | None = None,
+        threads: int | None = None,
+        on_error: str = "raise",
+        cache: "RangeCache | None" = None,
+        fetching: Fetching | None = None,
+        chunk_bytes: int = CHUNK_BYTES,
+    ) -> None:
+        """Choose samples, and plan their order; no image byte is read.
+
+        Args:
+            lang: A language code, several, or "all"; see `load_mella`.
+            source: "culture", "linguistics" or "both".
+            split: "train", "validation" or "test".
+            repo: A folder, a URL or a Hub id; see `load_mella`.
+            revision: Branch, tag or commit of a Hub repository; pinned to a commit here.
+            where: Keep only these samples; applied to the index before any image byte is read.
+            columns: Keep only these columns; without "image" no shard is read.
+            weights: Shares of cells ("culture/th"), languages or sources in an epoch. Default: each
+                sample once an epoch. See `mella.weights.samples_per_epoch`.
+            temperature: Above 1, small cells count for more than their size.
+            epoch_samples: Samples of an epoch, of all ranks. Default: as many as there are.
+            shuffle: False: the order of the index within each cell; cells are mixed all the same.
+            seed: Of the order. Another seed, another order.
+            batch_size: Samples of a batch, which is a list; None: samples come one by one.
+            remainder: What happens where samples do not divide by ranks: "keep", "repeat" or
+                "drop"; see `mella.order.Layout`.
+            rank: Of this process. Default: that of torch.distributed where it is initialised, else
+                $RANK, else 0.
+            world_size: Number of ranks. Default: likewise, $WORLD_SIZE.
+            decode: False: "image" is the JPEG bytes.
+            image_size: Pixels of the short side, or (width, height); see `mella.decode.Decoding`.
+            output: "pil", "numpy" or "torch".
+            view: What is made of each sample: a function, or "raw", "pair", "messages" or
+                "prompt_completion"; see `mella.views`.
+            threads: That decode. Default: one a core; none in workers, or where nothing is decoded.
+            on_error: "raise", or "skip": a damaged sample is left out, counted in `skipped`, and
+                named in a warning at the end of the epoch. A repository out of reach always raises.
+            cache: Keeps what was fetched on a disk; see `mella.cache.RangeCache`.
+            fetching: Connections and read-ahead.
+            chunk_bytes: Size of the runs of samples that are shuffled and fetched whole. Part of
+                the order.
+
+        Raises:
+            UnknownNameError: Unknown language, source, split, column, view or option.
+            WhereError: `where` is not a filter of the columns of the index.
+            WeightsError: `weights`, `temperature` or `epoch_samples` cannot be followed.
+            RepositoryError: No repository there, or it holds nothing of what was asked for.
+            FormatError: Its manifest or an index is damaged. A damaged sample: while iterating.
+        """
+        wanted = check_names(lang, source, split)
+        self._columns = chosen_columns(columns)
+        expression = None if where is None else parse_where(where, INDEX)
+        _among("on_error", on_error, ("raise", "skip"))
+        _among("remainder", remainder, ("keep", "repeat", "drop"))
+        _positive("batch_size", batch_size)
+        _positive("chunk_bytes", chunk_bytes)
+        self._view = None if view is None else resolve_view(view)
+        decodes = decode and "image" in self._columns
+        self._decoding = _checked_decoding(image_size, output) if decodes else None
+        self.rank, self.world_size = _find_rank(rank, world_size)
+        self.batch_size = batch_size
+        self._remainder = remainder
+        self._threads = threads
+        self._on_error = on_error
+        self._fetching = fetching or Fetching()
+        self._repository = open_repository(repo, revision, cache=cache)
+        self._cells = [
+            plan_cell(
+                self._repository,
+                entry,
+                where=expression,
+                columns=self._columns,
+                chunk_bytes=chunk_bytes,
+            )
+            for entry in find_cells(self._repository, wanted)
+        ]
+        self._mix = Mix(
+            samples_per_epoch(
+                {cell.name: len(cell) for cell in self._cells},
+                weights=weights,
+                temperature=temperature,
+                epoch_samples=epoch_samples,
+            )
+        )
+        self._orders = [
+            CellOrder(
+                cell.chunk_ends,
+                seed if shuffle else None,
+                cell.name,
+                max(1, _WINDOW // len(self._cells)),
+            )
+            for cell in self._cells
+        ]
+        self._identity = {
+            "seed": seed if shuffle else None,
+            "chunk_bytes": chunk_bytes,
+            "cells": {
+                cell.name: [cell.digest, count]
+                for cell, count in zip(self._cells, self._mix.counts, strict=True)
+            },
+        }
+        self._place = _Place()
+        self.skipped: list[Skipped] = []
+        """What this process has skipped, with `on_error="skip"`."""
+        self._warn_of_ragged_ranks()
+
+    # Where it stands.
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that iterating goes on with."""
+        return self._place.epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Go to the start of an epoch, unless it is the one that is under way."""
+        if epoch != self._place.epoch:
+            self._place = _Place(epoch)
+
+    def __len__(self) -> int:
+        """Steps of this rank in the epoch: those that were taken before it was resumed, and all."""
+        spans, done = self._resume(self._layout(1))
+        steps = divide(spans, self._layout(1))[self.rank][0].steps
+        return steps + sum(taken for _, taken in self._place.done) - done
+
+    def __repr__(self) -> str:
+        cells = ", ".join(f"{cell.name}: {len(cell)}" for cell in self._cells)
+        return (
+            f"MellaStream({self._repository.storage.name}; {cells}; epoch {self.epoch}, "
+            f"rank {self.rank} of {self.world_size})"
+        )
+
+    def progress(self) -> list[CellProgress]:
+        """Return how far each cell has come, on all ranks together."""
+        spans = self._remaining(self._place.done)
+        left = np.zeros(len(self._cells), dtype=np.int64)
+        for start, stop in spans:
+            left += np.subtract(self._mix.before(stop), self._mix.before(start))
+        return [
+            CellProgress(cell.name, len(cell), count, count * (self.epoch + 1) - int(left[number]))
+            for number, (cell, count) in enumerate(zip(self._cells, self._mix.counts, strict=True))
+        ]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where this stream stands, as JSON-like values: the same on every rank.
+
+        Between a stream and its reader a torch `DataLoader` with workers reads ahead, in other
+        processes: use `mella.loader.StreamLoader` there, which counts what was handed out.
+        """
+        return self._state(self._place)
+
+    def _state(self, place: _Place) -> dict[str, Any]:
+        return {
+            "version": 1,
+            "epoch": place.epoch,
+            "done": [
+                [layout.world_size, layout.workers, layout.batch_size, layout.remainder, steps]
+                for layout, steps in place.done
+            ],
+            "order": self._identity,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go to where another stream stood; ranks, workers and batch size may differ from then.
+
+        Raises:
+            StateError: It is the state of another choice of samples, or of another order.
+        """
+        if not (isinstance(state, Mapping) and state.get("version") == 1):
+            raise StateError(f"This is no state of a MellaStream: {str(state)[:200]}.")
+        # Through JSON, where a checkpoint may have been, tuples are lists and keys are texts.
+        theirs = json.loads(json.dumps(state["order"]))
+        if theirs != self._identity:
+            raise StateError(
+                "The state is of another order of samples: "
+                f"{_difference(theirs, self._identity)}. Make the stream as it was made then: the "
+                "same data, lang, source, split, where, weights, shuffle, seed and chunk_bytes."
+            )
+        done = [(Layout(*layout), steps) for *layout, steps in state["done"]]
+        self._place = _Place(state["epoch"], done)
+
+    def _layout(self, workers: int) -> Layout:
+        return Layout(self.world_size, workers, self.batch_size or 1, self._remainder)
+
+    def _remaining(self, done: Iterable[tuple[Layout, int]]) -> list[Span]:
+        spans: list[Span] = [(0, self._mix.total)]
+        for layout, steps in done:
+            spans = remaining(spans, layout, steps)
+        return spans
+
+    def _resume(self, layout: Layout) -> tuple[list[Span], int]:
+        """Return the positions that this layout divides, and how many steps of it are done."""
+        done = self._place.done
+        if done and done[-1][0] == layout:
+            return self._remaining(done[:-1]), done[-1][1]
+        return self._remaining(done), 0
+
+    # Iterating.
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield batches or samples: those of this worker, in a worker of a torch DataLoader."""
+        worker, workers = _find_worker()
+        return self._iterate(worker, workers, moves=True)
+
+    def parts(self, count: int) -> list[Iterator[Any]]:
+        """Return iterators that divide what is left of the epoch of this rank, one for each thread.
+
+        They do not move the stream: `set_epoch` does.
+        """
+        _positive("count", count)
+        return [self._iterate(worker, count, moves=False) for worker in range(count)]
+
+    def _iterate(self, worker: int, workers: int, *, moves: bool) -> Iterator[Any]:
+        layout, epoch = self._layout(workers), self.epoch
+        spans, done = self._resume(layout)
+        earlier = self._place.done[:-1] if done else self._place.done
+        share, parts = divide(spans, layout)[self.rank]
+        mine = after(parts[worker], share.taken(worker, workers, done))
+        steps = range(done + (worker - done) % workers, share.steps, workers)
+        samples = self._samples(mine, epoch, in_parts=workers > 1)
+        skipped_before = len(self.skipped)
+        try:
+            for step, batch in self._batches(samples, share, steps):
+                if moves:
+                    # A new one each time: a state that was taken stays what it was.
+                    self._place = _Place(epoch, [*earlier, (layout, step + 1)])
+                if self.batch_size is not None:
+                    yield batch
+                else:
+                    yield from batch
+            if moves:
+                self._place = _Place(epoch + 1)
+        finally:
+            samples.close()
+            self._report(self.skipped[skipped_before:])
+
+    def _batches(
+        self, samples: Iterator[Any], share: Share, steps: Iterable[int]
+    ) -> Iterator[tuple[int, list[Any]]]:
+        for step in steps:
+            batch = []
+            for sample in islice(samples, share.size(step)):
+                if type(sample) is Skipped:
+                    self.skipped.append(sample)
+                else:
+                    batch.append(sample)
+            yield step, batch
+
+    def _samples(
+        self, spans: list[Span], epoch: int, *, in_parts: bool
+    ) -> Generator[Any, None, None]:
+        """Yield the samples of these positions, or what was skipped."""
+        view = self._view
+        if "image" not in self._columns:
+            rows = self._merged(spans, epoch, self._rows)
+            yield from rows if view is None else map(view, rows)
+            return
+        make = self._maker()
+        reads = read(self._repository, self._merged(spans, epoch, self._takes), self._fetching)
+        threads = self._threads
+        if threads is None:
+            threads = 0 if in_parts or self._decoding is None else len(os.sched_getaffinity(0))
+        with closing(reads):
+            if not threads:
+                yield from map(make, reads)
+                return
+            with Threads(threads) as pool:
+                yield from pool.map(make, reads, ahead=4 * threads)
+
+    def _merged(
+        self, spans: list[Span], epoch: int, of_cell: Callable[[int, int, int], Iterator[T]]
+    ) -> Iterator[T]:
+        """Yield what `of_cell` says of the positions, cell by cell as they are mixed."""
+        for start, stop in spans:
+            firsts, lasts = self._mix.before(start), self._mix.before(stop)
+            streams = [
+                of_cell(number, epoch * count + first, epoch * count + last)
+                for number, (count, first, last) in enumerate(
+                    zip(self._mix.counts, firsts, lasts, strict=True)
+                )
+            ]
+            for at in range(start, stop, _POSITIONS):
+                cells, _ = self._mix.between(at, min(at + _POSITIONS, stop))
+                for number in cells.tolist():
+                    yield next(streams[number])
+
+    def _takes(self, number: int, start: int, stop: int) -> Iterator[Take]:
+        cell = self._cells[number]
+        for rows, chunks in self._orders[number].blocks(start, stop):
+            segments = {
+                chunk: Segment(cell, np.sort(rows[chunks == chunk]))
+                for chunk in set(chunks.tolist())
+            }
+            yield from map(
+                Take._make,
+                zip(
+                    repeat(cell),
+                    rows.tolist(),
+                    cell.shard[rows].tolist(),
+                    cell.offset[rows].tolist(),
+                    cell.nbytes[rows].tolist(),
+                    cell.xxh3[rows].tolist(),
+                    [segments[chunk] for chunk in chunks.tolist()],
+                    strict=False,
+                ),
+            )
+
+    def _rows(self, number: int, start: int, stop: int) -> Iterator[Sample]:
+        for rows, _ in self._orders[number].blocks(start, stop):
+            yield from metadata_rows(self._cells[number], rows)
+
+    def _maker(self) -> Callable[[Read], Any]:
+        """Return what makes a sample of its blocks."""
+        repository, view = self._repository, self._view
+        decode = _decoder(self._decoding)
+        columns = None if self._columns == COLUMNS else self._columns[1:]
+        skip = self._on_error == "skip"
+
+        def make(found: Read) -> Any:
+            take, blocks = found
+            try:
+                if isinstance(blocks, MellaError):
+                    raise blocks
+                take.check(blocks, repository)
+                image, _, document = split_sample(blocks)
+                pixels = (
+                    bytes(image) if decode is None else _decoded(decode, image, take, repository)
+                )
+            except MellaError as error:
+                if skip:
+                    return Skipped(take.key, take.cell.name, str(error))
+                raise
+            metadata = json.loads(bytes(document))
+            if columns is None:
+                sample = {"image": pixels, **metadata}
+            else:
+                sample = {"image": pixels, **{name: metadata[name] for name in columns}}
+            return sample if view is None else view(sample)
+
+        return make
+
+    def _report(self, skipped: list[Skipped]) -> None:
+        if skipped:
+            named = "; ".join(f"{one.key} ({one.reason})" for one in skipped[:3])
+            more = f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
+            warnings.warn(
+                f"{len(skipped)} samples were skipped: {named}{more}. MellaStream.skipped has all.",
+                stacklevel=2,
+            )
+
+    def _warn_of_ragged_ranks(self) -> None:
+        ragged = self._mix.total % self.world_size
+        if self.batch_size is None and self._remainder == "keep" and ragged:
+            warnings.warn(
+                f"{self._mix.total} samples do not divide by {self.world_size} ranks: the first "
+                f"{ragged} yield one more. Where all must take as many steps, as in training, give "
+                "batch_size=, or remainder='repeat' or 'drop'.",
+                stacklevel=3,
+            )
+
+
+# Imported where it is needed: raw bytes need no Pillow.
+def _checked_decoding(size: int | tuple[int, int] | None, output: str) -> "Decoding":
+    """Return how to decode, when all that it takes is there."""
+    from mella.decode import Decoding, make_decoder
+
+    decoding = Decoding(size=size, output=output)
+    make_decoder(decoding)
+    return decoding
+
+
+def _decoder(decoding: "Decoding | None") -> Callable[[Any], Any] | None:
+    if decoding is None:
+        return None
+    from mella.decode import make_decoder
+
+    return make_decoder(decoding)
+
+
+def _decoded(
+    decode: Callable[[Any], Any], image: bytes | memoryview, take: Take, repository: Repository
+) -> Any:
+    try:
+        return decode(image)
+    except MellaError as error:
+        raise FormatError(
+            f"{repository.storage.name}/{take.cell.shards[take.shard]} at sample {take.key}: "
+            f"{error}"
+        ) from error
+
+
+def _find_rank(rank: int | None, world_size: int | None) -> tuple[int, int]:
+    """Return the rank of this process and the number of ranks."""
+    if (rank is None) != (world_size is None):
+        raise OptionError(f"rank={rank!r}, world_size={world_size!r}: give both or neither.")
+    if rank is None or world_size is None:
+        rank, world_size = _rank_around()
+    if not 0 <= rank < world_size:
+        raise OptionError(f"rank is a number from 0 below world_size={world_size}, got {rank}.")
+    return rank, world_size
+
+
+def _rank_around() -> tuple[int, int]:
+    # Who has not imported torch does not run under it, and need not wait for it.
+    distributed: Any = sys.modules.get("torch.distributed")
+    if distributed and distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    names = ("RANK", "WORLD_SIZE")
+    values = [os.environ.get(name) for name in names]
+    if None in values:
+        return 0, 1
+    try:
+        return int(values[0] or ""), int(values[1] or "")
+    except ValueError:
+        raise OptionError(
+            f"$RANK={values[0]!r} and $WORLD_SIZE={values[1]!r} are no numbers: give rank= and "
+            "world_size=."
+        ) from None
+
+
+def _find_worker() -> tuple[int, int]:
+    """Return the number of this worker of a torch DataLoader and how many there are, or (0, 1)."""
+    data: Any = sys.modules.get("torch.utils.data")
+    info = data and data.get_worker_info()
+    return (info.id, info.num_workers) if info else (0, 1)
+
+
+def _among(name: str, value: object, known: Sequence[str]) -> None:
+    if value not in known:
+        raise unknown_name(name, value, known)
+
+
+def _positive(name: str, value: int | None) -> None:
+    if value is not None and value < 1:
+        raise OptionError(f"{name} is a number from 1, got {value!r}.")
+
+
+def _difference(theirs: Any, ours: Any) -> str:
+    """Say in what two identities differ."""
+    parts = [
+        f"{name}={theirs.get(name)!r} there and {ours[name]!r} here"
+        for name in ("seed", "chunk_bytes")
+        if theirs.get(name) != ours[name]
+    ]
+    there, here = theirs.get("cells", {}), ours["cells"]
+    parts += [f"{name} is not among the samples here" for name in sorted({*there} - {*here})]
+    parts += [f"{name} was not among the samples there" for name in sorted({*here} - {*there})]
+    parts += [
+        f"{name} has other samples or another weight"
+        for name in sorted({*there} & {*here})
+        if there[name] != here[name]
+    ]
+    return "; ".join(parts)
