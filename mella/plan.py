@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -160,10 +161,11 @@ def plan_cell(
         table = table.filter(pc.invert(pc.is_in(table["key"], repository.tombstones)))
     table = _in_order(table)
     paths, ends = _shard_runs(table["shard"])
-    shard = np.repeat(np.arange(len(paths), dtype=np.int32), np.diff(np.array([0, *ends])))
+    bounds = [0, *ends]
+    shard = np.repeat(np.arange(len(paths), dtype=np.int32), np.diff(bounds))
     offset, nbytes = _numbers(table["offset"]), _numbers(table["nbytes"])
     sizes = {shard.path: shard.bytes for shard in repository.manifest.shards}
-    for path, start, stop in zip(paths, [0, *ends[:-1]], ends, strict=True):
+    for path, (start, stop) in zip(paths, pairwise(bounds), strict=True):
         _check_bounds(name, path, sizes.get(path), offset[start:stop], nbytes[start:stop])
     xxh3 = _numbers(table["xxh3"])
     return Cell(

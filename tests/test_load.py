@@ -16,8 +16,8 @@ import pytest
 
 from mella import FormatError, RepositoryError, UnknownNameError, WhereError, load_mella
 from mella.index import read_index, write_index
-from mella.plan import COLUMNS
 from mella.manifest import MANIFEST, Manifest
+from mella.plan import COLUMNS
 from mella.schema import METADATA
 from mella.shards import encode_sample
 from repositories import Cell, Sample, build, manifest_of, samples, serve, stored_order
