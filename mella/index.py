@@ -19,6 +19,12 @@ ROW_GROUP = 65_536
 
 # Nobody asks for a range of these, and their least and greatest values would be long.
 _NOT_FILTERED = frozenset({"text", "text_en", "image_url", "page_url", "sha256", "xxh3"})
+# Values that come again and again; of others a dictionary would only be a second copy.
+_REPEATED = (
+    *("lang", "script", "source", "text_origin", "page_url", "domain", "width", "height"),
+    *("original_format", "category", "captioner", "translator", "license", "consent"),
+    *("collected_at", "build", "shard"),
+)
 _LARGE = pa.schema(
     [
         pa.field(f.name, pa.large_string() if f.type == pa.string() else f.type, f.nullable)
@@ -49,6 +55,7 @@ def write_index(table: pa.Table, file: Path | io.BytesIO) -> None:
         file,
         INDEX,
         compression="zstd",
+        use_dictionary=list(_REPEATED),
         write_statistics=statistics,
         write_page_checksum=True,  # so that a large file can be read in place, and is checked
         store_schema=False,
