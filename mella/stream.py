@@ -15,10 +15,10 @@ import sys
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 
@@ -105,12 +105,19 @@ class CellProgress:
         return self.seen / self.samples if self.samples else 0.0
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Place:
-    """Where a stream stands: the epoch, and how it was divided so far."""
+    """Where a stream stands. Never changed, so that a state that was taken stays what it was.
+
+    Attributes:
+        epoch: That is under way.
+        done: How it was divided, one division after another, and how many steps of each are done.
+        worker: Which part of the last division this process reads, where it has begun.
+    """
 
     epoch: int = 0
-    done: list[tuple[Layout, int]] = field(default_factory=list)
+    done: tuple[tuple[Layout, int], ...] = ()
+    worker: int | None = None
 
 
 class MellaStream:
@@ -252,6 +259,7 @@ class MellaStream:
         self.skipped: list[Skipped] = []
         """What this process has skipped, with `on_error="skip"`."""
         self._warn_of_ragged_ranks()
+        _register_with_torch()
 
     # Where it stands.
 
@@ -267,8 +275,8 @@ class MellaStream:
 
     def __len__(self) -> int:
         """Steps of this rank in the epoch: those that were taken before it was resumed, and all."""
-        spans, done = self._resume(self._layout(1))
-        steps = divide(spans, self._layout(1))[self.rank][0].steps
+        spans, done = self._resume(self.layout(1))
+        steps = divide(spans, self.layout(1))[self.rank][0].steps
         return steps + sum(taken for _, taken in self._place.done) - done
 
     def __repr__(self) -> str:
@@ -292,19 +300,18 @@ class MellaStream:
     def state_dict(self) -> dict[str, Any]:
         """Return where this stream stands, as JSON-like values: the same on every rank.
 
-        Between a stream and its reader a torch `DataLoader` with workers reads ahead, in other
-        processes: use `mella.loader.StreamLoader` there, which counts what was handed out.
+        The workers of a torch `DataLoader` run ahead in other processes and move copies of this
+        stream: read through `mella.loader.StreamLoader`, which counts what was handed out, or
+        through torchdata's `StatefulDataLoader`, which keeps the states of all workers.
         """
-        return self._state(self._place)
-
-    def _state(self, place: _Place) -> dict[str, Any]:
         return {
             "version": 1,
-            "epoch": place.epoch,
+            "epoch": self._place.epoch,
             "done": [
                 [layout.world_size, layout.workers, layout.batch_size, layout.remainder, steps]
-                for layout, steps in place.done
+                for layout, steps in self._place.done
             ],
+            "worker": self._place.worker,
             "order": self._identity,
         }
 
@@ -324,10 +331,13 @@ class MellaStream:
                 f"{_difference(theirs, self._identity)}. Make the stream as it was made then: the "
                 "same data, lang, source, split, where, weights, shuffle, seed and chunk_bytes."
             )
-        done = [(Layout(*layout), steps) for *layout, steps in state["done"]]
-        self._place = _Place(state["epoch"], done)
+        done = tuple((Layout(*layout), steps) for *layout, steps in state["done"])
+        # A worker's own state goes back to it; in the main process it stands for the rank.
+        worker = state["worker"] if _find_worker() is not None else None
+        self._place = _Place(state["epoch"], done, worker)
 
-    def _layout(self, workers: int) -> Layout:
+    def layout(self, workers: int) -> Layout:
+        """Return how the samples are divided when each rank has so many workers."""
         return Layout(self.world_size, workers, self.batch_size or 1, self._remainder)
 
     def _remaining(self, done: Iterable[tuple[Layout, int]]) -> list[Span]:
@@ -335,6 +345,22 @@ class MellaStream:
         for layout, steps in done:
             spans = remaining(spans, layout, steps)
         return spans
+
+    def steps_done(self, layout: Layout) -> int:
+        """Return how many steps of the division that is under way are done; 0 of a new one."""
+        return self._resume(layout)[1]
+
+    def move(self, layout: Layout, steps: int, worker: int | None = None) -> None:
+        """Say that so many steps of a division are done: for who reads through other processes.
+
+        Args:
+            layout: The division, that of the stream before or a new one.
+            steps: Of each rank.
+            worker: The part that this process reads, where it is not the whole of the rank.
+        """
+        done = self._place.done
+        earlier = done[:-1] if done and done[-1][0] == layout else done
+        self._place = _Place(self.epoch, (*earlier, (layout, steps)), worker)
 
     def _resume(self, layout: Layout) -> tuple[list[Span], int]:
         """Return the positions that this layout divides, and how many steps of it are done."""
@@ -347,8 +373,16 @@ class MellaStream:
 
     def __iter__(self) -> Iterator[Any]:
         """Yield batches or samples: those of this worker, in a worker of a torch DataLoader."""
-        worker, workers = _find_worker()
+        worker, workers = _find_worker() or (0, 1)
         return self._iterate(worker, workers, moves=True)
+
+    def __getitem__(self, number: int) -> NoReturn:
+        """Raise TypeError: a stream has no random access."""
+        raise TypeError(
+            "A MellaStream is read in order. If this comes from a torch DataLoader: import torch "
+            "before the stream is made, or use mella.loader.StreamLoader. For random access: "
+            "load_mella(..., streaming=False) or open_samples."
+        )
 
     def parts(self, count: int) -> list[Iterator[Any]]:
         """Return iterators that divide what is left of the epoch of this rank, one for each thread.
@@ -359,25 +393,25 @@ class MellaStream:
         return [self._iterate(worker, count, moves=False) for worker in range(count)]
 
     def _iterate(self, worker: int, workers: int, *, moves: bool) -> Iterator[Any]:
-        layout, epoch = self._layout(workers), self.epoch
+        layout, epoch = self.layout(workers), self.epoch
         spans, done = self._resume(layout)
-        earlier = self._place.done[:-1] if done else self._place.done
+        # A DataLoader begins with its first worker, which so takes the next step.
+        part = self._place.worker if self._place.worker is not None else (worker + done) % workers
         share, parts = divide(spans, layout)[self.rank]
-        mine = after(parts[worker], share.taken(worker, workers, done))
-        steps = range(done + (worker - done) % workers, share.steps, workers)
+        mine = after(parts[part], share.taken(part, workers, done))
+        steps = range(done + (part - done) % workers, share.steps, workers)
         samples = self._samples(mine, epoch, in_parts=workers > 1)
         skipped_before = len(self.skipped)
         try:
             for step, batch in self._batches(samples, share, steps):
                 if moves:
-                    # A new one each time: a state that was taken stays what it was.
-                    self._place = _Place(epoch, [*earlier, (layout, step + 1)])
+                    self.move(layout, step + 1, part if workers > 1 else None)
                 if self.batch_size is not None:
                     yield batch
                 else:
                     yield from batch
             if moves:
-                self._place = _Place(epoch + 1)
+                self.set_epoch(epoch + 1)
         finally:
             samples.close()
             self._report(self.skipped[skipped_before:])
@@ -566,11 +600,18 @@ def _rank_around() -> tuple[int, int]:
         ) from None
 
 
-def _find_worker() -> tuple[int, int]:
-    """Return the number of this worker of a torch DataLoader and how many there are, or (0, 1)."""
+def _find_worker() -> tuple[int, int] | None:
+    """Return the number of this worker of a torch DataLoader and how many there are."""
     data: Any = sys.modules.get("torch.utils.data")
     info = data and data.get_worker_info()
-    return (info.id, info.num_workers) if info else (0, 1)
+    return (info.id, info.num_workers) if info else None
+
+
+def _register_with_torch() -> None:
+    """Make streams what torch takes for iterable, where it is loaded."""
+    data: Any = sys.modules.get("torch.utils.data")
+    if data:
+        data.IterableDataset.register(MellaStream)
 
 
 def _among(name: str, value: object, known: Sequence[str]) -> None:
