@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import xxhash
 
 from mella.errors import FormatError, MellaError, RepositoryError
+from mella.http import Retry
 from mella.plan import Cell, Ints
 from mella.repository import FolderStorage, Repository
 from mella.threads import Threads
@@ -30,12 +31,14 @@ class Fetching:
             at once (a few chunks of each cell) is fetched even where it is more.
         gap: Bytes between two wanted samples that are read too, to make one request of two.
         request_bytes: Of one request; larger ranges are read in parts, at the same time.
+        retry: What is tried again, and when.
     """
 
     connections: int = 8
     read_ahead: int = 64 << 20
     gap: int = 64 << 10
     request_bytes: int = 4 << 20
+    retry: Retry = Retry()
 
 
 class Segment:

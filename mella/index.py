@@ -3,15 +3,16 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mella.errors import FormatError, WhereError
 from mella.schema import INDEX
-from mella.where import parse_where
+
+if TYPE_CHECKING:
+    import pyarrow.compute as pc
 
 _AGAIN = "Fetch or build it again."
 ROW_GROUP = 65_536
@@ -25,6 +26,7 @@ _REPEATED = (
     *("original_format", "category", "captioner", "translator", "license", "consent"),
     *("collected_at", "build", "shard"),
 )
+_ENCODED = pa.field("shard", pa.dictionary(pa.int32(), pa.string()), nullable=False)
 _LARGE = pa.schema(
     [
         pa.field(f.name, pa.large_string() if f.type == pa.string() else f.type, f.nullable)
@@ -46,6 +48,8 @@ def write_index(table: pa.Table, file: Path | io.BytesIO) -> None:
         raise FormatError(f"An index needs a value in every row of {', '.join(holes)}.")
     if twice := _repeated(table["key"]):
         raise FormatError(f"An index has one row for each key; more than one has {twice!r}.")
+    import pyarrow.compute as pc
+
     # Sorting copies a column into one piece, of which Arrow's `string` holds 2 GB: a cell may have
     # more text than that.
     large = table.cast(_LARGE)
@@ -90,8 +94,10 @@ def open_index(data: bytes | pa.Buffer, name: str) -> pq.ParquetFile:
 def read_index(
     data: bytes | pa.Buffer,
     name: str,
-    where: pc.Expression | str | None = None,
+    where: "pc.Expression | str | None" = None,
     columns: Sequence[str] = INDEX.names,
+    *,
+    encoded: bool = False,
 ) -> pa.Table:
     """Return rows and columns of an index, in the order of the file.
 
@@ -101,6 +107,7 @@ def read_index(
         where: Return the rows that it holds for, see `mella.where.parse_where`. Row groups that
             cannot have any are not read.
         columns: To return, in this order; only these and what `where` asks for are read.
+        encoded: Return "shard" as a dictionary.
 
     Raises:
         FormatError: It is not an index.
@@ -108,7 +115,7 @@ def read_index(
     """
     file = open_index(data, name)
     # Columns that a newer minor version of the format may have added are passed over.
-    wanted = pa.schema([INDEX.field(column) for column in columns])
+    wanted = pa.schema([_ENCODED if encoded and c == "shard" else INDEX.field(c) for c in columns])
     try:
         if where is None:
             table = file.read(columns=wanted.names).select(wanted.names)
@@ -116,18 +123,22 @@ def read_index(
             table = _filter(data, where, wanted.names)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _damaged(name, error) from error
+    if table.schema.equals(wanted):
+        return table  # to cast would import what takes as long as all of this
     try:
         return table.cast(wanted)
     except (pa.ArrowException, ValueError) as error:
         raise FormatError(f"{name} has a column of another type ({error}). {_AGAIN}") from error
 
 
-def _filter(data: bytes | pa.Buffer, where: pc.Expression | str, columns: list[str]) -> pa.Table:
+def _filter(data: bytes | pa.Buffer, where: "pc.Expression | str", columns: list[str]) -> pa.Table:
     import pyarrow.dataset as ds
+
+    from mella.where import parse_where
 
     expression = parse_where(where, INDEX)
     options = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
-    form = ds.ParquetFileFormat(default_fragment_scan_options=options)
+    form = ds.ParquetFileFormat(dictionary_columns=["shard"], default_fragment_scan_options=options)
     fragment = form.make_fragment(pa.BufferReader(data))
     try:
         return fragment.to_table(columns=columns, filter=expression)
@@ -140,12 +151,14 @@ def _damaged(name: str, error: Exception) -> FormatError:
     return FormatError(f"{name} is not a whole Parquet file ({error}). {_AGAIN}")
 
 
-def select(table: pa.Table, where: pc.Expression | str) -> pa.Table:
+def select(table: pa.Table, where: "pc.Expression | str") -> pa.Table:
     """Return the rows that `where` holds for.
 
     Raises:
         WhereError: `where` does not fit the columns.
     """
+    from mella.where import parse_where
+
     expression = parse_where(where, table.schema)
     try:
         return table.filter(expression)
@@ -161,6 +174,8 @@ def rows(table: pa.Table) -> list[dict[str, Any]]:
 
 def _repeated(keys: pa.ChunkedArray) -> str | None:
     """One of the keys that occur more than once."""
+    import pyarrow.compute as pc
+
     if pc.count_distinct(keys).as_py() == len(keys):
         return None
     counts = keys.value_counts()

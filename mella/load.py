@@ -13,11 +13,18 @@ import numpy as np
 from mella.errors import MellaError, unknown_name
 from mella.fetch import Fetching, Segment, Take, read
 from mella.order import apportion
-from mella.plan import Cell, check_names, chosen_columns, find_cells, metadata_rows, plan_cell
+from mella.plan import (
+    Cell,
+    check_names,
+    checked_where,
+    chosen_columns,
+    find_cells,
+    metadata_rows,
+    plan_cell,
+)
 from mella.repository import Repository, open_repository
-from mella.schema import INDEX, METADATA
+from mella.schema import METADATA
 from mella.shards import split_sample
-from mella.where import parse_where
 
 if TYPE_CHECKING:
     import datasets
@@ -89,7 +96,7 @@ def load_mella(
     chosen = chosen_columns(columns)
     if on_error not in ("raise", "skip"):
         raise unknown_name("on_error", on_error, ("raise", "skip"))
-    expression = None if where is None else parse_where(where, INDEX)
+    expression = checked_where(where)
     repository = open_repository(repo, revision, cache=cache)
     entries = find_cells(repository, wanted)
     if not streaming:

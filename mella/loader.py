@@ -12,9 +12,11 @@ for batch in loader:
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from mella.errors import MellaError
+from mella.order import Layout, derive_seed
 from mella.stream import MellaStream
 
 
@@ -27,6 +29,8 @@ class StreamLoader(DataLoader[Any]):
 
     So `stream.state_dict()` says what the training loop has had, not what workers have read ahead,
     and may be loaded with another number of workers or ranks. Workers are started for each epoch.
+    The random numbers of the main process are left alone, so that a resumed run has the same ones;
+    those of workers depend on its seed, the rank and the place in the stream.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class StreamLoader(DataLoader[Any]):
         if stream.batch_size is None:
             raise LoaderError("Give the stream a batch_size: its batches are what is counted here.")
         IterableDataset.register(MellaStream)
+        self._stream = stream
         super().__init__(
             stream,
             batch_size=None,
@@ -69,22 +74,32 @@ class StreamLoader(DataLoader[Any]):
             timeout=timeout,
             worker_init_fn=worker_init_fn,
             multiprocessing_context=multiprocessing_context,
+            generator=torch.Generator(),
         )
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         """Yield what is left of the epoch of the stream; then the next begins."""
+        stream = self._stream
+        layout = stream.layout(max(1, self.num_workers))
+        done = stream.steps_done(layout)
+        self.generator.manual_seed(
+            derive_seed(torch.initial_seed(), stream.rank, stream.epoch, done)
+        )
         batches = super().__iter__()
         if self.num_workers == 0:
             return batches  # read in this process, the stream moves itself
-        return self._counted(batches)
+        return _counted(batches, stream, layout, done)
 
-    def _counted(self, batches: Iterator[Any]) -> Iterator[Any]:
-        stream: MellaStream = self.dataset
-        epoch, layout = stream.epoch, stream.layout(self.num_workers)
-        for steps, batch in enumerate(batches, start=stream.steps_done(layout) + 1):
-            stream.move(layout, steps)
-            yield batch
-        stream.set_epoch(epoch + 1)
+
+def _counted(
+    batches: Iterator[Any], stream: MellaStream, layout: Layout, done: int
+) -> Iterator[Any]:
+    """Move the stream as batches are handed out."""
+    epoch = stream.epoch
+    for steps, batch in enumerate(batches, start=done + 1):
+        stream.move(layout, steps)
+        yield batch
+    stream.set_epoch(epoch + 1)
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -4,20 +4,22 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from mella.errors import FormatError, RepositoryError, unknown_name
 from mella.index import read_index, rows
 from mella.languages import resolve_languages
 from mella.manifest import Entry
 from mella.repository import Repository
-from mella.schema import METADATA, SOURCES, SPLITS
+from mella.schema import INDEX, METADATA, SOURCES, SPLITS
 from mella.shards import BLOCK
+
+if TYPE_CHECKING:
+    import pyarrow.compute as pc
 
 _FIRST = ("image", "text", "key", "lang", "source")
 COLUMNS = (*_FIRST, *(name for name in METADATA.names if name not in _FIRST))
@@ -100,6 +102,20 @@ def check_names(lang: str | Iterable[str], source: str, split: str) -> Wanted:
     return Wanted(langs, source, split)
 
 
+def checked_where(where: "pc.Expression | str | None") -> "pc.Expression | None":
+    """Return a filter of the columns of the index, before anything is opened.
+
+    Raises:
+        WhereError: It is none.
+        UnknownNameError: It names a column that is not there.
+    """
+    if where is None:
+        return None
+    from mella.where import parse_where
+
+    return parse_where(where, INDEX)
+
+
 def find_cells(repository: Repository, wanted: Wanted) -> list[Entry]:
     """Return the indexes of what was asked for, in the order of source and language.
 
@@ -156,21 +172,24 @@ def plan_cell(
     """
     name = f"{repository.storage.name}/{entry.path}"
     from_index = [] if "image" in columns else [c for c in columns if c not in _LOCATION]
-    table = read_index(repository.index_file(entry), name, where, [*_LOCATION, *from_index])
+    table = read_index(
+        repository.index_file(entry), name, where, [*_LOCATION, *from_index], encoded=True
+    )
     if len(repository.tombstones):
-        table = table.filter(pc.invert(pc.is_in(table["key"], repository.tombstones)))
-    table = _in_order(table)
-    paths, ends = _shard_runs(table["shard"])
-    bounds = [0, *ends]
-    shard = np.repeat(np.arange(len(paths), dtype=np.int32), np.diff(bounds))
-    offset, nbytes = _numbers(table["offset"]), _numbers(table["nbytes"])
+        table = _without(table, repository.tombstones)
+    paths, shard = _shards(table["shard"])
+    offset, nbytes, xxh3 = (_numbers(table[column]) for column in ("offset", "nbytes", "xxh3"))
+    if not _in_order(shard, offset):  # as `write_index` leaves them, so rarely
+        order = np.lexsort((offset, shard))
+        table = table.take(pa.array(order))
+        shard, offset, nbytes, xxh3 = shard[order], offset[order], nbytes[order], xxh3[order]
     sizes = {shard.path: shard.bytes for shard in repository.manifest.shards}
-    for path, (start, stop) in zip(paths, pairwise(bounds), strict=True):
+    ends = np.searchsorted(shard, np.arange(len(paths)), side="right").tolist()
+    for path, (start, stop) in zip(paths, pairwise([0, *ends]), strict=True):
         _check_bounds(name, path, sizes.get(path), offset[start:stop], nbytes[start:stop])
-    xxh3 = _numbers(table["xxh3"])
     return Cell(
         name=f"{entry.source}/{entry.lang}",
-        shards=tuple(paths),
+        shards=paths,
         shard=shard,
         key=_one_piece(table["key"]),
         offset=offset,
@@ -210,24 +229,31 @@ def metadata_rows(cell: Cell, chosen: Ints) -> list[dict[str, Any]]:
     return rows(cell.metadata.take(pa.array(chosen)))
 
 
-def _in_order(table: pa.Table) -> pa.Table:
-    """Return the rows by shard and offset: as `write_index` leaves them, so rarely is this work."""
-    shard, offset = table["shard"].combine_chunks(), _numbers(table["offset"])
-    if len(table) < 2:
-        return table
-    same = pc.equal(shard[1:], shard[:-1]).to_numpy(zero_copy_only=False)
-    later = pc.greater(shard[1:], shard[:-1]).to_numpy(zero_copy_only=False)
-    if (later | (same & (np.diff(offset) > 0))).all():
-        return table
-    return table.sort_by([("shard", "ascending"), ("offset", "ascending")])
+def _without(table: pa.Table, keys: pa.Array) -> pa.Table:
+    import pyarrow.compute as pc
+
+    return table.filter(pc.invert(pc.is_in(table["key"], keys)))
 
 
-def _shard_runs(values: pa.ChunkedArray) -> tuple[list[str], list[int]]:
-    """Return the shards in turn, and the row behind the last of each."""
-    if not len(values):
-        return [], []
-    runs = pc.run_end_encode(values.combine_chunks(), run_end_type=pa.int64())
-    return runs.values.to_pylist(), runs.run_ends.to_pylist()
+def _shards(column: pa.ChunkedArray) -> tuple[tuple[str, ...], npt.NDArray[np.int32]]:
+    """Return the shards, sorted, and which of them each row is of.
+
+    Args:
+        column: Paths, encoded as a dictionary: a comparison of a million texts would take longer
+            than all else.
+    """
+    codes = pa.chunked_array(column.unify_dictionaries().chunks, column.type).combine_chunks()
+    if isinstance(codes, pa.ChunkedArray):  # of no chunk
+        codes = pa.array([], column.type)
+    used, of = np.unique(codes.indices.to_numpy(), return_inverse=True)
+    paths = np.array(codes.dictionary.to_pylist(), dtype=np.str_)[used]
+    ordered, place = np.unique(paths, return_inverse=True)
+    return tuple(ordered.tolist()), place[of].astype(np.int32)
+
+
+def _in_order(shard: npt.NDArray[np.int32], offset: Ints) -> bool:
+    later, same = np.diff(shard) > 0, np.diff(shard) == 0
+    return bool((later | (same & (np.diff(offset) > 0))).all())
 
 
 def _check_bounds(name: str, path: str, size: int | None, offset: Ints, nbytes: Ints) -> None:

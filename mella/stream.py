@@ -39,24 +39,29 @@ from mella.plan import (
     CHUNK_BYTES,
     COLUMNS,
     check_names,
+    checked_where,
     chosen_columns,
     find_cells,
     metadata_rows,
     plan_cell,
 )
 from mella.repository import Repository, open_repository
-from mella.schema import INDEX
 from mella.shards import split_sample
 from mella.threads import Threads
 from mella.views import View, ViewName, resolve_view
 from mella.weights import samples_per_epoch
-from mella.where import parse_where
 
 if TYPE_CHECKING:
     import pyarrow.compute as pc
+    from torch.utils.data import IterableDataset
 
     from mella.cache import RangeCache
     from mella.decode import Decoding
+
+    # What `_register_with_torch` makes of it, where torch is loaded.
+    _TorchIterable = IterableDataset[Any]
+else:
+    _TorchIterable = object
 
 T = TypeVar("T")
 Sample = dict[str, Any]
@@ -65,6 +70,8 @@ _WINDOW = 4
 """Chunks whose samples are shuffled together, where there is one cell; with more cells, fewer."""
 _POSITIONS = 1024
 """Positions whose order is computed at a time."""
+_PATIENCE = 5.0
+"""Seconds that the end of an iterator waits for the images that are being decoded."""
 
 
 class StateError(MellaError, ValueError):
@@ -120,7 +127,7 @@ class _Place:
     worker: int | None = None
 
 
-class MellaStream:
+class MellaStream(_TorchIterable):
     """Samples in a seeded order, mixed from cells, divided over ranks and workers.
 
     A *cell* is one source in one language. The order is a pure function of the seed, the epoch, the
@@ -205,7 +212,7 @@ class MellaStream:
         """
         wanted = check_names(lang, source, split)
         self._columns = chosen_columns(columns)
-        expression = None if where is None else parse_where(where, INDEX)
+        expression = checked_where(where)
         _among("on_error", on_error, ("raise", "skip"))
         _among("remainder", remainder, ("keep", "repeat", "drop"))
         _positive("batch_size", batch_size)
@@ -219,7 +226,7 @@ class MellaStream:
         self._threads = threads
         self._on_error = on_error
         self._fetching = fetching or Fetching()
-        self._repository = open_repository(repo, revision, cache=cache)
+        self._repository = open_repository(repo, revision, cache=cache, retry=self._fetching.retry)
         self._cells = [
             plan_cell(
                 self._repository,
@@ -446,7 +453,7 @@ class MellaStream:
             if not threads:
                 yield from map(make, reads)
                 return
-            with Threads(threads) as pool:
+            with Threads(threads, patience=_PATIENCE) as pool:
                 yield from pool.map(make, reads, ahead=4 * threads)
 
     def _merged(

@@ -2,14 +2,18 @@
 
 import queue
 import threading
+import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+_Queue = queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]
 
 
 class Threads:
@@ -19,13 +23,21 @@ class Threads:
     was left while a server was slow would keep the process.
     """
 
-    def __init__(self, count: int) -> None:
-        """Start so many threads."""
-        self._work: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]
-        self._work = queue.SimpleQueue()
-        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(count)]
-        for thread in self._threads:
+    def __init__(self, count: int, *, patience: float = 0.0) -> None:
+        """Start so many threads.
+
+        Args:
+            count: Of the threads.
+            patience: Seconds that the end of the `with`, or of the process, waits for what runs.
+                Work that ends soon and runs native code needs some: where the end of the
+                interpreter cuts a thread off inside such code, the process may abort.
+        """
+        self._work: _Queue = queue.SimpleQueue()
+        threads = [threading.Thread(target=self._run, daemon=True) for _ in range(count)]
+        for thread in threads:
             thread.start()
+        # Also where an iterator was left half-way, and the process ends with it.
+        self._end = weakref.finalize(self, _end, self._work, threads, patience)
 
     def submit(self, work: Callable[[], R]) -> "Future[R]":
         """Have it done; the future holds what it returns or raises."""
@@ -52,14 +64,8 @@ class Threads:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Do not begin what waits, nor wait for what runs."""
-        try:
-            while True:
-                self._work.get_nowait()
-        except queue.Empty:
-            pass
-        for _ in self._threads:
-            self._work.put(None)
+        """Do not begin what waits, and have patience with what runs."""
+        self._end()
 
     def _run(self) -> None:
         while (todo := self._work.get()) is not None:
@@ -68,3 +74,16 @@ class Threads:
                 future.set_result(work())
             except BaseException as error:  # noqa: BLE001  (raised again where it is asked for)
                 future.set_exception(error)
+            del todo, future, work  # the result is not this thread's to keep while it waits
+
+
+def _end(work: _Queue, threads: list[threading.Thread], patience: float) -> None:
+    with suppress(queue.Empty):
+        while True:
+            work.get_nowait()
+    for _ in threads:
+        work.put(None)
+    until = time.monotonic() + patience
+    for thread in threads:
+        if thread is not threading.current_thread():  # one may collect a left iterator as garbage
+            thread.join(max(0.0, until - time.monotonic()))

@@ -3,6 +3,7 @@
 import pickle
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fault_server import FaultServer
+from mella.cache import RangeCache
 from mella.errors import FormatError, RepositoryError
+from mella.http import Retry
 from mella.manifest import MANIFEST
 from mella.repository import Repository, open_repository
 from repositories import build, manifest_of, samples, serve
@@ -97,9 +101,77 @@ def test_a_web_server_sends_no_more_than_is_asked_for(folder: Path) -> None:
     with serve(folder) as server:
         repository = open_repository(server.url)
         repository.read_range(SHARD, 100, 150)
+        assert repository.local_path(SHARD) is None
         assert [(seen.path, seen.range, seen.sent) for seen in server.requests] == [
             (f"/{SHARD}", "bytes=100-149", 50)
         ]
+
+
+def test_a_whole_file_is_brought_from_every_place(
+    repo: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MELLA_CACHE", str(tmp_path / "downloads"))
+    repository = open_repository(repo)
+    entry = next(one for one in repository.manifest.shards if one.path == SHARD)
+    told: list[int] = []
+    file = repository.fetch(entry, told.append)
+    assert file.read_bytes() == (folder / SHARD).read_bytes()
+    is_here = repository.local_path(SHARD) is not None
+    assert is_here == (file == folder / SHARD)
+    assert sum(told) == (0 if is_here else entry.bytes)
+    assert repository.fetch(entry) == file
+    with pytest.raises(RepositoryError, match=r"has no culture/none\.tar\. The manifest names it"):
+        repository.fetch(replace(entry, path="culture/none.tar", sha256="0" * 64))
+
+
+# With a cache.
+
+
+def test_what_is_cached_is_not_read_again(folder: Path, tmp_path: Path) -> None:
+    content = (folder / SHARD).read_bytes()
+    cache = RangeCache(tmp_path, 1 << 20)
+    for _ in range(2):
+        with serve(folder) as server:
+            repository = open_repository(server.url, cache=cache)
+            for _ in range(2):
+                assert repository.read_range(SHARD, 100, 600) == content[100:600]
+                assert repository.index_file(repository.manifest.indexes[0])
+            seen = [one.path for one in server.requests]
+    assert seen == ["/manifest.json"]
+
+
+def test_what_is_wrong_in_the_cache_is_replaced(folder: Path, tmp_path: Path) -> None:
+    cache = RangeCache(tmp_path, 1 << 20)
+    with serve(folder) as server:
+        repository = open_repository(server.url, cache=cache)
+        (sha256,) = [one.sha256 for one in repository.manifest.shards if one.path == SHARD]
+        cache.put(sha256, 0, 5, b"wrong")
+        assert repository.read_range(SHARD, 0, 5) == b"wrong"
+        right = (folder / SHARD).read_bytes()[:5]
+        assert repository.read_range(SHARD, 0, 5, fresh=True) == right
+        assert repository.read_range(SHARD, 0, 5) == right
+
+
+def test_what_is_on_this_machine_is_not_cached(folder: Path, tmp_path: Path) -> None:
+    repository = open_repository(folder, cache=RangeCache(tmp_path, 1 << 20))
+    repository.read_range(SHARD, 0, 5)
+    assert not list(tmp_path.iterdir())
+
+
+# Secrets in a URL.
+
+
+def test_a_password_and_a_signature_are_sent_and_not_shown(folder: Path) -> None:
+    with FaultServer(folder) as server:
+        url = server.url.replace("http://", "http://me:pass%40word@")
+        repository = open_repository(f"{url}/?signature=hidden", retry=Retry(attempts=1))
+        assert repository.storage.name == server.url
+        with pytest.raises(RepositoryError) as caught:  # the server takes it for one of its own
+            repository.manifest  # noqa: B018  reads it
+        assert "hidden" not in str(caught.value)
+        assert "word" not in str(caught.value)
+        (seen,) = server.requests
+        assert seen.authorization == "Basic bWU6cGFzc0B3b3Jk"
 
 
 # What is not there.
