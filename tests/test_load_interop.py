@@ -5,12 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from datasets.distributed import split_dataset_by_node
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from mella import load_mella
+from mella.load import cut
+from mella.plan import Cell
+from mella.repository import FolderStorage, Repository
 from repositories import build, samples, serve, stored_order
 
 CELLS = {
@@ -97,6 +104,66 @@ def test_ranks_share_the_samples(stream: datasets.IterableDataset) -> None:
         assert sorted(key for part in parts for key in part) == sorted(ORDER)
 
 
+@pytest.mark.parametrize("world", [2, 3, 4, 6, 8, 12, 24])
+def test_ranks_share_the_pieces_and_fetch_nothing_in_vain(many: Path, world: int) -> None:
+    with serve(many) as server:
+        loaded = load_mella("th", repo=server.url, decode=False)
+        assert loaded.num_shards == 24
+        parts = [keys(split_dataset_by_node(loaded, rank, world)) for rank in range(world)]
+        assert sorted(key for part in parts for key in part) == sorted(keys(loaded_here(many)))
+        assert max(map(len, parts)) <= 240 / world + 3
+        size = sum(tar.stat().st_size - 1024 for tar in many.rglob("*.tar"))
+        assert sum(server.read(".tar").values()) == size
+
+
+def loaded_here(folder: Path) -> datasets.IterableDataset:
+    return load_mella("th", repo=folder, columns=["key"])
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    cells = {("culture", "th", "train"): samples("culture", "th", 240)}
+    return build(tmp_path_factory.mktemp("many"), cells, shards=5)
+
+
+@pytest.mark.parametrize(("rows", "few"), [(240, 24), (7, 1), (0, 1)])
+def test_pieces_are_as_many_as_divide_well(tmp_path: Path, rows: int, few: int) -> None:
+    cells = {
+        ("culture", "th", "train"): samples("culture", "th", rows),
+        ("linguistics", "th", "train"): [],
+    }
+    pieces = load_mella("th", repo=build(tmp_path, cells, shards=2), decode=False)
+    assert pieces.num_shards == few
+    assert len(keys(pieces)) == rows
+
+
+@given(st.lists(st.integers(1, 60), max_size=5), st.integers(192, 400))
+def test_pieces_have_a_row_each_and_every_row_once(sizes: list[int], last: int) -> None:
+    cells = [cell_of(size) for size in (*sizes, last)]
+    pieces = cut(Repository(FolderStorage(Path())), cells, ("image",), skip=False)
+    assert len(pieces) % 24 == 0
+    for cell in cells:
+        runs = [(piece.start, piece.stop) for piece in pieces if piece.cell is cell]
+        assert [row for start, stop in runs for row in range(start, stop)] == [*range(len(cell))]
+        assert all(start < stop for start, stop in runs)
+
+
+def cell_of(rows: int) -> Cell:
+    numbers = np.arange(rows)
+    return Cell(
+        name=f"culture/{rows}",
+        shards=("a.tar",),
+        shard=np.zeros(rows, np.int32),
+        key=pa.array(map(str, numbers)),
+        offset=numbers * 5000,
+        nbytes=1 + numbers % 7 * 1000,
+        xxh3=numbers.astype(np.uint64),
+        chunk_ends=np.array([rows]),
+        metadata=None,
+        digest="",
+    )
+
+
 def test_a_map_style_data_set_is_read_at_random(
     repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,9 +188,9 @@ def test_what_is_pickled_for_a_worker_is_not_the_whole_index(tmp_path: Path) -> 
     everything = len(pickle.dumps(load_mella("th", repo=repo)))
     one = load_mella("th", repo=repo, where=f"key == '{cells['culture', 'th', 'train'][0].key}'")
     # One sample of 400 in one shard of 40: what is left is mostly the manifest.
-    assert len(pickle.dumps(one)) < everything / 10
-    # Forty shards share one index: none of them drags the rows of the others along.
-    assert everything < 400 * 1500
+    assert len(pickle.dumps(one)) < everything / 2
+    # All pieces share one plan, which has no texts.
+    assert everything < 400 * 150
 
 
 def test_shuffle_keeps_every_sample(stream: datasets.IterableDataset) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 import torch
 
 from repositories import Cell, Sample, build, samples
-from training_loop import EVERY, STEPS
+from training_loop import STEPS
 
 CELLS: dict[Cell, list[Sample]] = {
     ("culture", "th", "train"): samples("culture", "th", 130),
@@ -50,7 +51,7 @@ def train(repo: Path, folder: Path, num_workers: int) -> None:
     finish(start(repo, folder, num_workers), folder)
 
 
-def train_and_kill(repo: Path, folder: Path, num_workers: int, step: int) -> None:
+def train_and_kill(repo: Path, folder: Path, num_workers: int, step: int) -> int:
     """Go on until a step is in the log, then kill -9 the main process, wherever it is by then."""
     run = start(repo, folder, num_workers)
     while not any(number >= step for number, _, _ in logged(folder)):
@@ -58,17 +59,15 @@ def train_and_kill(repo: Path, folder: Path, num_workers: int, step: int) -> Non
         time.sleep(0.002)
     run.kill()
     run.wait()
-    # Workers see within seconds that nobody is there to take what they read.
-    while _is_alive(run.pid):
-        time.sleep(0.02)
+    return run.pid
 
 
-def _is_alive(session: int) -> bool:
-    try:
-        os.killpg(session, 0)
-    except ProcessLookupError:
-        return False
-    return True
+def wait_for_workers(session: int) -> None:
+    """Return when nobody is left: workers see in seconds that none takes what they read."""
+    with suppress(ProcessLookupError):
+        while True:
+            os.killpg(session, 0)
+            time.sleep(0.02)
 
 
 def logged(folder: Path) -> list[tuple[int, int, list[str]]]:
@@ -101,11 +100,12 @@ def test_a_run_that_is_killed_sees_and_learns_the_same(
     undisturbed, killed, other = (tmp_path / name for name in ("undisturbed", "killed", "other"))
     quiet = start(repo, undisturbed, num_workers)
     kills = sorted(random.Random(num_workers).sample(range(20, STEPS - 20), 3))
-    for step in kills:
-        train_and_kill(repo, killed, num_workers, step)
+    sessions = [train_and_kill(repo, killed, num_workers, step) for step in kills]
     shutil.copytree(killed, other)
     train(repo, killed, num_workers)
     finish(quiet, undisturbed)
+    for session in sessions:
+        wait_for_workers(session)
 
     seen = by_step(undisturbed)
     assert by_step(killed) == seen
@@ -122,9 +122,8 @@ def test_a_run_that_is_killed_sees_and_learns_the_same(
 
 def _check_epochs(folder: Path) -> None:
     """Every sample comes once in each epoch, of which the last is not whole."""
-    last: dict[int, list[str]] = {}
-    for step, _, keys in logged(folder):
-        last[step] = keys  # what was done again with other workers took the place of the first
+    # What was done again, with other workers, took the place of what was done at first.
+    last = {step: keys for step, _, keys in logged(folder)}
     order = [key for step in range(1, STEPS + 1) for key in last[step]]
     for start in range(0, len(order), len(ALL)):
         counts = Counter(order[start : start + len(ALL)])
