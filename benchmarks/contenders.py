@@ -326,17 +326,12 @@ def hub_first(repository: str) -> None:
 
 def hub_epoch(repository: str, workers: str) -> None:
     """Read all samples in a DataLoader."""
-    from torch.utils.data import DataLoader, IterableDataset
+    from mella import MellaStream
+    from mella.loader import StreamLoader
 
-    class Samples(IterableDataset[Any]):
-        def __init__(self) -> None:
-            self.stream = mella(repository)
-
-        def __iter__(self) -> Iterator[Any]:
-            return iter(self.stream)
-
-    loader = DataLoader(Samples(), batch_size=None, num_workers=int(workers))
-    report({"samples": sum(1 for _ in loader)})
+    stream = MellaStream(*CELL, repo=repository, decode=False, shuffle=False, batch_size=BATCH)
+    loader = StreamLoader(stream, num_workers=int(workers))
+    report({"samples": sum(map(len, loader))})
 
 
 if __name__ == "__main__":

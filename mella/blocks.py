@@ -1,6 +1,7 @@
 """Read single samples of shards on this machine: by offset, checked against their hash."""
 
 import os
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -12,7 +13,9 @@ _OPEN = 64
 """Shards held open at once."""
 
 
-def check_blocks(blocks: bytes, nbytes: int, xxh3: int, shard: str, key: str) -> None:
+def check_blocks(
+    blocks: bytes | memoryview, nbytes: int, xxh3: int, shard: str, key: Callable[[], str]
+) -> None:
     """Raise FormatError unless these are the bytes of a sample that the index promises.
 
     Args:
@@ -20,12 +23,12 @@ def check_blocks(blocks: bytes, nbytes: int, xxh3: int, shard: str, key: str) ->
         nbytes: How many the index promises.
         xxh3: Their XXH3 (64 bits, seed 0).
         shard: Named in the error.
-        key: Of the sample, named in the error.
+        key: Says which sample it is, for the error.
     """
     if len(blocks) == nbytes and xxhash.xxh3_64_intdigest(blocks) == xxh3:
         return
     what = "is cut short" if len(blocks) < nbytes else "has other bytes than the index says"
-    raise FormatError(f"{shard} {what} at sample {key}. Fetch or build the shard again.")
+    raise FormatError(f"{shard} {what} at sample {key()}. Fetch or build the shard again.")
 
 
 class LocalShards:
@@ -41,7 +44,7 @@ class LocalShards:
     def __reduce__(self) -> tuple[Any, ...]:
         return LocalShards, ()
 
-    def read(self, path: str, offset: int, nbytes: int, xxh3: int, key: str) -> bytes:
+    def read(self, path: str, offset: int, nbytes: int, xxh3: int, key: Callable[[], str]) -> bytes:
         """Return the blocks of a sample.
 
         Args:
@@ -49,7 +52,7 @@ class LocalShards:
             offset: Of the sample, in bytes.
             nbytes: Of the sample, headers included.
             xxh3: Of these bytes.
-            key: Of the sample, named in errors.
+            key: Says which sample it is, for errors.
 
         Raises:
             RepositoryError: The shard is missing or cannot be read.

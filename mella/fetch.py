@@ -1,24 +1,21 @@
 """Fetch the blocks of samples: in place from a folder, ahead of need from anywhere else."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import xxhash
 
+from mella.blocks import LocalShards, check_blocks
 from mella.errors import FormatError, MellaError, RepositoryError
 from mella.http import Retry
 from mella.plan import Cell, Ints
-from mella.repository import FolderStorage, Repository
+from mella.repository import FolderStorage, Repository, missing_file
 from mella.threads import Threads
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
-
-_MOST_OPEN = 128
 
 
 @dataclass(frozen=True)
@@ -31,14 +28,14 @@ class Fetching:
             at once (a few chunks of each cell) is fetched even where it is more.
         gap: Bytes between two wanted samples that are read too, to make one request of two.
         request_bytes: Of one request; larger ranges are read in parts, at the same time.
-        retry: What is tried again, and when.
+        retry: What is tried again, and when. Default: as `mella.http.Retry` says.
     """
 
     connections: int = 8
     read_ahead: int = 64 << 20
     gap: int = 64 << 10
     request_bytes: int = 4 << 20
-    retry: Retry = Retry()
+    retry: Retry | None = None
 
 
 class Segment:
@@ -64,24 +61,13 @@ class Take(NamedTuple):
     xxh3: int
     segment: Segment | None
 
-    def check(self, blocks: bytes | memoryview, repository: Repository) -> None:
-        """Raise FormatError unless these are the bytes that the index promises."""
-        if xxhash.xxh3_64_intdigest(blocks) != self.xxh3:
-            cut = len(blocks) < self.nbytes
-            raise FormatError(
-                f"{repository.storage.name}/{self.cell.shards[self.shard]} "
-                f"{'is cut short' if cut else 'has other bytes than the index says'} "
-                f"at sample {self.key}. Fetch or build the shard again."
-            )
-
-    @property
     def key(self) -> str:
-        """Of the sample."""
+        """Return the key of the sample."""
         return str(self.cell.key[self.row].as_py())
 
 
 Read = tuple[Take, bytes | memoryview | MellaError]
-"""A sample and its blocks, or why they cannot be had."""
+"""A sample and its blocks, which are those that the index promises, or why there are none."""
 Reads = Generator[Read, None, None]
 
 
@@ -93,43 +79,24 @@ def read(repository: Repository, takes: Iterable[Take], how: Fetching) -> Reads:
             raised but yielded, for each of its samples.
     """
     if isinstance(repository.storage, FolderStorage):
-        return _read_folder(repository.storage.folder, repository.storage.name, takes)
+        return _read_folder(repository.storage, takes)
     return _read_ahead(repository, takes, how)
 
 
-def _read_folder(folder: Path, name: str, takes: Iterable[Take]) -> Reads:
-    files: dict[str, int] = {}
-    pread = os.pread
-    try:
-        for take in takes:
-            cell, _, shard, offset, nbytes, _, _ = take
-            path = cell.shards[shard]
-            file = files.get(path)
-            if file is None:
-                if len(files) >= _MOST_OPEN:
-                    os.close(files.pop(next(iter(files))))
-                try:
-                    file = files[path] = os.open(folder / path, os.O_RDONLY)
-                except OSError as error:
-                    yield take, _unreadable(name, path, error)
-                    continue
-            try:
-                blocks = pread(file, nbytes, offset)
-            except OSError as error:
-                yield take, _unreadable(name, path, error)
-                continue
+def _read_folder(storage: FolderStorage, takes: Iterable[Take]) -> Reads:
+    files = LocalShards()
+    for take in takes:
+        cell, _, shard, offset, nbytes, xxh3, _ = take
+        path = cell.shards[shard]
+        try:
+            blocks = files.read(f"{storage.folder}/{path}", offset, nbytes, xxh3, take.key)
+        except RepositoryError as error:
+            missing = isinstance(error.__cause__, FileNotFoundError)
+            yield take, missing_file(storage, path) if missing else error
+        except FormatError as error:
+            yield take, error
+        else:
             yield take, blocks
-    finally:
-        for file in files.values():
-            os.close(file)
-
-
-def _unreadable(name: str, path: str, error: OSError) -> RepositoryError:
-    if isinstance(error, FileNotFoundError):
-        return RepositoryError(
-            f"{name} has no {path}. The manifest names it: fetch or build the repository again."
-        )
-    return RepositoryError(f"Cannot read {path} of {name}: {error}")
 
 
 def _read_ahead(repository: Repository, takes: Iterable[Take], how: Fetching) -> Reads:
@@ -154,7 +121,7 @@ def _read_ahead(repository: Repository, takes: Iterable[Take], how: Fetching) ->
                 return
             take = ahead.popleft()
             segment = _segment(take)
-            yield take, _blocks(take, segment)
+            yield take, _blocks(repository, take, segment)
             segment.left -= 1
             if not segment.left:
                 segment.parts = []
@@ -199,15 +166,22 @@ def coalesce(offsets: list[int], sizes: list[int], how: Fetching) -> list[tuple[
     return ranges
 
 
-def _blocks(take: Take, segment: Segment) -> memoryview | MellaError:
-    for start, future in reversed(segment.parts or ()):
-        if start <= take.offset:
-            try:
-                data = future.result()
-            except RepositoryError as error:
-                if isinstance(error.__cause__, FileNotFoundError):
-                    return error
-                raise
-            begin = take.offset - start
-            return memoryview(data)[begin : begin + take.nbytes]
-    raise AssertionError("A sample lies in one of the ranges that were made for it.")
+def _blocks(repository: Repository, take: Take, segment: Segment) -> memoryview | MellaError:
+    start, future = next(part for part in reversed(segment.parts or ()) if part[0] <= take.offset)
+    path = take.cell.shards[take.shard]
+    begin, end = take.offset - start, take.offset - start + take.nbytes
+    try:
+        blocks = memoryview(future.result())[begin:end]
+        if xxhash.xxh3_64_intdigest(blocks) != take.xxh3:
+            # Something on the way, or the cache, may have damaged it.
+            again = repository.read_range(path, start + begin, start + end, fresh=True)
+            blocks = memoryview(again)
+            name = f"{repository.storage.name}/{path}"
+            check_blocks(blocks, take.nbytes, take.xxh3, name, take.key)
+    except FormatError as error:
+        return error
+    except RepositoryError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return error
+        raise
+    return blocks

@@ -26,7 +26,7 @@ _NAME = re.compile(r"(?:mella-shard://)?(\d+)-(\d+)-(\d+)(/.+)/([^/]+)\.jpg", re
 
 
 class Place(NamedTuple):
-    """Where a sample lies: the arguments of `mella.blocks.LocalShards.read`."""
+    """Where a sample lies, see `mella.blocks.LocalShards.read`, and which it is."""
 
     path: str
     offset: int
@@ -80,7 +80,9 @@ class ShardFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]  # fsspe
             FileNotFoundError: `path` names no image in a shard, or the shard is gone.
             FormatError: The shard is damaged.
         """
-        image = split_sample(self._shards.read(*parse_url(path)))[0]
+        shard, offset, nbytes, xxh3, key = parse_url(path)
+        blocks = self._shards.read(shard, offset, nbytes, xxh3, lambda: key)
+        image = split_sample(blocks)[0]
         return bytes(image[start:end])
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:

@@ -201,18 +201,17 @@ def _read_piece(piece: Piece) -> Iterator[dict[str, Any]]:
         try:
             if isinstance(blocks, MellaError):
                 raise blocks
-            take.check(blocks, piece.repository)
         except MellaError as error:
             if not piece.skip:
                 raise
             warnings.warn(
-                f"Sample {take.key} of {take.cell.name} is left out: {error}", stacklevel=1
+                f"Sample {take.key()} of {take.cell.name} is left out: {error}", stacklevel=1
             )
             continue
         image, _, document = split_sample(blocks)
         metadata = json.loads(bytes(document))
         yield {
-            "image": {"bytes": bytes(image), "path": f"{take.key}.jpg"},
+            "image": {"bytes": bytes(image), "path": f"{take.key()}.jpg"},
             **{name: metadata[name] for name in names},
         }
 

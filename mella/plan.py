@@ -242,10 +242,8 @@ def _shards(column: pa.ChunkedArray) -> tuple[tuple[str, ...], npt.NDArray[np.in
         column: Paths, encoded as a dictionary: a comparison of a million texts would take longer
             than all else.
     """
-    codes = pa.chunked_array(column.unify_dictionaries().chunks, column.type).combine_chunks()
-    if isinstance(codes, pa.ChunkedArray):  # of no chunk
-        codes = pa.array([], column.type)
-    used, of = np.unique(codes.indices.to_numpy(), return_inverse=True)
+    codes = _one_piece(column.unify_dictionaries())
+    used, of = np.unique(np.from_dlpack(codes.indices), return_inverse=True)
     paths = np.array(codes.dictionary.to_pylist(), dtype=np.str_)[used]
     ordered, place = np.unique(paths, return_inverse=True)
     return tuple(ordered.tolist()), place[of].astype(np.int32)
@@ -266,9 +264,10 @@ def _check_bounds(name: str, path: str, size: int | None, offset: Ints, nbytes: 
 
 
 def _numbers(column: pa.ChunkedArray) -> npt.NDArray[Any]:
-    numbers: npt.NDArray[Any] = column.to_numpy()
-    return numbers
+    # `to_numpy` would import pandas, which takes longer than all of this.
+    chunks = [np.from_dlpack(chunk) for chunk in column.chunks]
+    return np.concatenate(chunks) if chunks else np.array([], column.type.to_pandas_dtype())
 
 
 def _one_piece(column: pa.ChunkedArray) -> pa.Array:
-    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.nulls(0, column.type)

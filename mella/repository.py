@@ -32,13 +32,21 @@ __all__ = [
     "Repository",
     "Storage",
     "UrlStorage",
+    "missing_file",
     "open_repository",
 ]
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _HUB_URL = re.compile(r"hf://datasets/(?P<id>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^/]+))?/?")
 _PROMISED = "The manifest names it: fetch or build the repository again."
+_MAPPED = 16 << 20
+"""Bytes from which on an index is read in place."""
 _SAMPLE = Path(__file__).parent / "sample"
+
+
+def missing_file(storage: Storage, path: str, hint: str = _PROMISED) -> RepositoryError:
+    """Build the error for a file that is not there: where, which, what to do."""
+    return RepositoryError(f"{storage.name} has no {path}. {hint}")
 
 
 class Repository:
@@ -67,8 +75,11 @@ class Repository:
             data = self.storage.read(MANIFEST)
         return Manifest.from_json(data, f"{self.storage.name}/{MANIFEST}")
 
-    def index_file(self, entry: Entry) -> bytes:
+    def index_file(self, entry: Entry) -> bytes | pa.Buffer:
         """Return an index file.
+
+        A large one on this machine is mapped into memory and its hash is not computed, which would
+        take longer than to read what is asked of it: its pages have checksums of their own.
 
         Raises:
             RepositoryError: It is missing.
@@ -77,6 +88,9 @@ class Repository:
         if cached := self._cached(entry.path, 0, entry.bytes):
             return cached
         with self._named(entry.path, _PROMISED):
+            local = self.local_path(entry.path) if entry.bytes >= _MAPPED else None
+            if local is not None and local.stat().st_size == entry.bytes:
+                return pa.memory_map(str(local)).read_buffer()
             data = self.storage.read(entry.path)
         if len(data) != entry.bytes or hashlib.sha256(data).hexdigest() != entry.sha256:
             raise FormatError(
@@ -137,7 +151,7 @@ class Repository:
         """
         path = self.manifest.tombstones
         if path is None:
-            return pa.array([], pa.string())
+            return pa.nulls(0, pa.string())
         with self._named(path, _PROMISED):
             data = self.storage.read(path)
         try:
@@ -171,7 +185,7 @@ class Repository:
         try:
             yield
         except FileNotFoundError as error:
-            raise RepositoryError(f"{self.storage.name} has no {path}. {hint}") from error
+            raise missing_file(self.storage, path, hint) from error
         except FormatError:
             raise
         # File systems and clients, and their versions, differ in the types of their errors.

@@ -144,13 +144,13 @@ class Samples(Mapping[str, dict[str, Any]]):
     def _blocks(self, shard: str, offset: int, nbytes: int, xxh3: int, key: str) -> bytes:
         path = self._paths.get(shard) or self._path(shard)
         if path is not None:
-            return self._files.read(path, offset, nbytes, xxh3, key)
+            return self._files.read(path, offset, nbytes, xxh3, lambda: key)
         name = f"{self._repository.storage.name}/{shard}"
         end = offset + nbytes
         blocks = self._repository.read_range(shard, offset, end)
         if xxhash.xxh3_64_intdigest(blocks) != xxh3:  # what a cache has may be damaged
             blocks = self._repository.read_range(shard, offset, end, fresh=True)
-            check_blocks(blocks, nbytes, xxh3, name, key)
+            check_blocks(blocks, nbytes, xxh3, name, lambda: key)
         return blocks
 
     def _path(self, shard: str) -> str | None:

@@ -158,7 +158,7 @@ class MellaStream(_TorchIterable):
         remainder: Remainder = "keep",
         rank: int | None = None,
         world_size: int | None = None,
-        decode: bool = True,
+        decode: "bool | Decoding" = True,
         image_size: int | tuple[int, int] | None = None,
         output: str = "pil",
         view: ViewName | View | None = None,
@@ -190,7 +190,8 @@ class MellaStream(_TorchIterable):
             rank: Of this process. Default: that of torch.distributed where it is initialised, else
                 $RANK, else 0.
             world_size: Number of ranks. Default: likewise, $WORLD_SIZE.
-            decode: False: "image" is the JPEG bytes.
+            decode: False: "image" is the JPEG bytes. A `mella.decode.Decoding`: all there is to say
+                of it, in place of the next two.
             image_size: Pixels of the short side, or (width, height); see `mella.decode.Decoding`.
             output: "pil", "numpy" or "torch".
             view: What is made of each sample: a function, or "raw", "pair", "messages" or
@@ -218,8 +219,8 @@ class MellaStream(_TorchIterable):
         _positive("batch_size", batch_size)
         _positive("chunk_bytes", chunk_bytes)
         self._view = None if view is None else resolve_view(view)
-        decodes = decode and "image" in self._columns
-        self._decoding = _checked_decoding(image_size, output) if decodes else None
+        decodes = decode is not False and "image" in self._columns
+        self._decoding = _checked_decoding(decode, image_size, output) if decodes else None
         self.rank, self.world_size = _find_rank(rank, world_size)
         self.batch_size = batch_size
         self._remainder = remainder
@@ -510,14 +511,13 @@ class MellaStream(_TorchIterable):
             try:
                 if isinstance(blocks, MellaError):
                     raise blocks
-                take.check(blocks, repository)
                 image, _, document = split_sample(blocks)
                 pixels = (
                     bytes(image) if decode is None else _decoded(decode, image, take, repository)
                 )
             except MellaError as error:
                 if skip:
-                    return Skipped(take.key, take.cell.name, str(error))
+                    return Skipped(take.key(), take.cell.name, str(error))
                 raise
             metadata = json.loads(bytes(document))
             if columns is None:
@@ -549,11 +549,13 @@ class MellaStream(_TorchIterable):
 
 
 # Imported where it is needed: raw bytes need no Pillow.
-def _checked_decoding(size: int | tuple[int, int] | None, output: str) -> "Decoding":
+def _checked_decoding(
+    decode: "bool | Decoding", size: int | tuple[int, int] | None, output: str
+) -> "Decoding":
     """Return how to decode, when all that it takes is there."""
     from mella.decode import Decoding, make_decoder
 
-    decoding = Decoding(size=size, output=output)
+    decoding = decode if isinstance(decode, Decoding) else Decoding(size=size, output=output)
     make_decoder(decoding)
     return decoding
 
@@ -573,7 +575,7 @@ def _decoded(
         return decode(image)
     except MellaError as error:
         raise FormatError(
-            f"{repository.storage.name}/{take.cell.shards[take.shard]} at sample {take.key}: "
+            f"{repository.storage.name}/{take.cell.shards[take.shard]} at sample {take.key()}: "
             f"{error}"
         ) from error
 

@@ -13,7 +13,7 @@ from hub_server import HubServer
 
 
 @pytest.fixture(autouse=True, scope="session")
-def no_outside_connections():
+def no_outside_connections(tmp_path_factory):
     """Refuse connections to anything but this machine, so that no test needs the internet."""
     connect = socket.socket.connect
 
@@ -27,6 +27,7 @@ def no_outside_connections():
         # Also for the processes that tests start.
         patch.setenv("HF_UPDATE_DOWNLOAD_COUNTS", "0")
         patch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
+        patch.setenv("MELLA_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.delenv("MELLA_REPO", raising=False)
         yield
 

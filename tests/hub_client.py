@@ -52,6 +52,7 @@ def run_client(
     settings = {
         "HF_ENDPOINT": hub.endpoint,
         "HF_HOME": str(home),
+        "MELLA_CACHE": str(home / "mella"),
         "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         # Else `datasets` tells a host of Amazon the name of every data set it loads.

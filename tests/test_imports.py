@@ -68,10 +68,21 @@ print([n for n in {building} if n in sys.modules])
     assert loaded <= {"aiohttp", "torch"}
 
 
+# What only some users want: imported where it is used, and asked for by name where it is missing.
+OPTIONAL = {"cykooz_resizer", "torch"}
+
+
 def test_what_reads_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = {re.split(r"[\[<>=]", name)[0].lower() for name in project["dependencies"]}
-    modules = {"PIL": "pillow"}
+    extras = project["optional-dependencies"]
+    modules = {"PIL": "pillow", "cykooz_resizer": "cykooz-resizer"}
     used = {name.partition(".")[0] for file in READING for name in imported(file)}
-    outside = {modules.get(name, name) for name in used - {*sys.stdlib_module_names, "mella"}}
-    assert outside <= declared
+    outside = used - {*sys.stdlib_module_names, "mella"}
+    needed = {modules.get(name, name) for name in outside - OPTIONAL}
+    assert needed <= names(project["dependencies"])
+    optional = names(extras["fast"]) | names(extras["train"])
+    assert {modules.get(name, name) for name in outside & OPTIONAL} <= optional
+
+
+def names(requirements):
+    return {re.split(r"[\[<>=]", one)[0].lower() for one in requirements}

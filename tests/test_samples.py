@@ -278,7 +278,7 @@ def test_an_index_of_another_length_than_the_manifest_says_is_named(copy: Path) 
 
 def test_a_shard_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(RepositoryError, match=f"Cannot read {tmp_path}: .*directory"):
-        LocalShards().read(str(tmp_path), 0, 10, 0, "k")
+        LocalShards().read(str(tmp_path), 0, 10, 0, lambda: "k")
 
 
 # Finding keys: the order of the rows does not matter.
