@@ -17,6 +17,9 @@ from mella.threads import Threads
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+_AGAIN = 3
+"""How often a sample that is not what the index promises is read once more."""
+
 
 @dataclass(frozen=True)
 class Fetching:
@@ -172,12 +175,13 @@ def _blocks(repository: Repository, take: Take, segment: Segment) -> memoryview 
     begin, end = take.offset - start, take.offset - start + take.nbytes
     try:
         blocks = memoryview(future.result())[begin:end]
-        if xxhash.xxh3_64_intdigest(blocks) != take.xxh3:
-            # Something on the way, or the cache, may have damaged it.
+        # Something on the way, or what the cache has, may be damaged.
+        for _ in range(_AGAIN):
+            if xxhash.xxh3_64_intdigest(blocks) == take.xxh3:
+                return blocks
             again = repository.read_range(path, start + begin, start + end, fresh=True)
             blocks = memoryview(again)
-            name = f"{repository.storage.name}/{path}"
-            check_blocks(blocks, take.nbytes, take.xxh3, name, take.key)
+        check_blocks(blocks, take.nbytes, take.xxh3, f"{repository.storage.name}/{path}", take.key)
     except FormatError as error:
         return error
     except RepositoryError as error:
