@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench bench-language bench-loading sample clean
+.PHONY: demo test lint bench bench-decode bench-language bench-loading sample clean
 
 demo: $(VENV)/build-ready  ## Run both pipelines on the embedded mini-web, into mella-demo/
 	$(BIN)/mella-build demo --out mella-demo
@@ -23,6 +23,9 @@ bench: $(VENV)/dev-ready  ## Measure speed beside peers; run nothing else meanwh
 bench-language: $(VENV)/dev-ready  ## Measure the language step; gets CLDR's emoji names from npm
 	mkdir -p build && cd build && npm pack --silent cldr-annotations-full && tar xzf cldr-annotations-full-*.tgz
 	$(BIN)/python benchmarks/language_id.py build/package/annotations
+
+bench-decode: $(VENV)/dev-ready  ## Measure decoding; docs/decoding.md says how to get the photos
+	$(BIN)/python benchmarks/decode.py build/photos
 
 bench-loading: $(VENV)/dev-ready  ## Measure loading beside peers; gets photos and nginx from Debian
 	$(BIN)/python benchmarks/loading.py

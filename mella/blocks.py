@@ -60,10 +60,11 @@ class LocalShards:
         """
         try:
             blocks = self._open(path).read(nbytes, offset)
-            if xxhash.xxh3_64_intdigest(blocks) != xxh3:
-                # Another file may have taken its place since it was opened.
-                self._open.cache_clear()
-                blocks = self._open(path).read(nbytes, offset)
+            if xxhash.xxh3_64_intdigest(blocks) == xxh3:
+                return blocks
+            # Another file may have taken its place since it was opened.
+            self._open.cache_clear()
+            blocks = self._open(path).read(nbytes, offset)
         except FileNotFoundError as error:
             raise RepositoryError(
                 f"There is no {path} any more. Load the data again, or build it again."

@@ -209,7 +209,7 @@ def _read_piece(piece: Piece) -> Iterator[dict[str, Any]]:
             )
             continue
         image, _, document = split_sample(blocks)
-        metadata = json.loads(bytes(document))
+        metadata = json.loads(str(document, "utf-8"))
         yield {
             "image": {"bytes": bytes(image), "path": f"{take.key()}.jpg"},
             **{name: metadata[name] for name in names},

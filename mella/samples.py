@@ -2,7 +2,7 @@
 
 import json
 import operator
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, SupportsIndex
@@ -15,11 +15,9 @@ import xxhash
 from mella.blocks import LocalShards, check_blocks
 from mella.errors import FormatError, MellaError
 from mella.manifest import Entry
-from mella.plan import COLUMNS, Cell, check_names, find_cells, plan_cell
+from mella.plan import Cell, check_names, find_cells, plan_cell
 from mella.repository import Repository, open_repository
 from mella.shards import split_sample
-
-_METADATA = COLUMNS[1:]
 
 
 class UnknownKeyError(MellaError, KeyError):
@@ -66,8 +64,8 @@ def open_samples(
 class Samples(Mapping[str, dict[str, Any]]):
     """The samples of some cells, by key (`samples[key]`) or by number (`samples.at(0)`).
 
-    A sample is a mapping: "image" (the JPEG bytes), "text", then the metadata, in the order of
-    `mella.plan.COLUMNS`. Samples are numbered in the order of source, language, shard and place in
+    A sample is a mapping with "image" (the JPEG bytes) and the columns of `mella.schema.METADATA`.
+    Samples are numbered in the order of source, language, shard and place in
     the shard; what was taken down is left out.
 
     It can be used by any number of threads, and by processes that are forked from it. A pickled
@@ -134,23 +132,28 @@ class Samples(Mapping[str, dict[str, Any]]):
 
     def _read(self, cell: "_LazyCell", row: int) -> dict[str, Any]:
         plan = cell.plan
-        shard, key = plan.shards[plan.shard[row]], plan.key[row].as_py()
-        offset, nbytes, xxh3 = (int(part[row]) for part in (plan.offset, plan.nbytes, plan.xxh3))
-        blocks = self._blocks(shard, offset, nbytes, xxh3, key)
-        image, _, document = split_sample(blocks)
-        metadata = json.loads(bytes(document))
-        return {"image": bytes(image), **{name: metadata[name] for name in _METADATA}}
+        shard = plan.shards[plan.shard[row]]
+        offset, nbytes, xxh3 = int(plan.offset[row]), int(plan.nbytes[row]), int(plan.xxh3[row])
 
-    def _blocks(self, shard: str, offset: int, nbytes: int, xxh3: int, key: str) -> bytes:
+        def key() -> str:
+            return str(plan.key[row].as_py())
+
         path = self._paths.get(shard) or self._path(shard)
         if path is not None:
-            return self._files.read(path, offset, nbytes, xxh3, lambda: key)
-        name = f"{self._repository.storage.name}/{shard}"
+            blocks = self._files.read(path, offset, nbytes, xxh3, key)
+        else:
+            blocks = self._request(shard, offset, nbytes, xxh3, key)
+        image, _, document = split_sample(blocks)
+        return {"image": bytes(image), **json.loads(str(document, "utf-8"))}
+
+    def _request(
+        self, shard: str, offset: int, nbytes: int, xxh3: int, key: Callable[[], str]
+    ) -> bytes:
         end = offset + nbytes
         blocks = self._repository.read_range(shard, offset, end)
         if xxhash.xxh3_64_intdigest(blocks) != xxh3:  # what a cache has may be damaged
             blocks = self._repository.read_range(shard, offset, end, fresh=True)
-            check_blocks(blocks, nbytes, xxh3, name, lambda: key)
+            check_blocks(blocks, nbytes, xxh3, f"{self._repository.storage.name}/{shard}", key)
         return blocks
 
     def _path(self, shard: str) -> str | None:

@@ -519,7 +519,7 @@ class MellaStream(_TorchIterable):
                 if skip:
                     return Skipped(take.key(), take.cell.name, str(error))
                 raise
-            metadata = json.loads(bytes(document))
+            metadata = json.loads(str(document, "utf-8"))
             if columns is None:
                 sample = {"image": pixels, **metadata}
             else:
