@@ -29,8 +29,10 @@ class Language:
             ISO 639-1 codes, ISO 639-3 where there is none.
         segmenter: How words are found: "regex", "kiwi", "newmm" or "syllable".
         stemmer: Snowball algorithm, or None where there is none.
-        culture_prompts: Questions, in the language, that a native alt-text answers.
-        linguistics_prompts: Requests, in the language, that a thick description answers.
+        culture_prompts: Questions, in the language, that a native alt-text answers. Each is in one
+            script, any of the language: a text is asked about in its own, where there are such.
+        linguistics_prompts: Requests, in the language, that a thick description answers; scripts as
+            above.
     """
 
     code: str
@@ -232,6 +234,11 @@ _BUILT_IN = (
             "Ко или шта се види на слици?",
             "Како се код нас зове ово што је на слици?",
             "Који кратак опис одговара овој слици?",
+            "Šta je prikazano na ovoj slici?",
+            "Šta vidite na ovoj fotografiji?",
+            "Ko ili šta se vidi na slici?",
+            "Kako se kod nas zove ovo što je na slici?",
+            "Koji kratak opis odgovara ovoj slici?",
         ),
         linguistics_prompts=(
             "Детаљно опишите ову слику.",
@@ -239,6 +246,11 @@ _BUILT_IN = (
             "Напишите детаљан опис призора: главни мотив, позадину, боје и атмосферу.",
             "Опишите слику од главног мотива до најситнијих детаља.",
             "Опишите ову слику и наведите шта она говори о месту и култури.",
+            "Detaljno opišite ovu sliku.",
+            "Opišite što podrobnije sve što se vidi na slici.",
+            "Napišite detaljan opis prizora: glavni motiv, pozadinu, boje i atmosferu.",
+            "Opišite sliku od glavnog motiva do najsitnijih detalja.",
+            "Opišite ovu sliku i navedite šta ona govori o mestu i kulturi.",
         ),
     ),
     Language(

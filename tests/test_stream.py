@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import shutil
 import warnings
 from collections import Counter
@@ -29,6 +30,7 @@ CELLS: dict[Cell, list[Sample]] = {
 }
 ALL = sorted(one.key for stored in CELLS.values() for one in stored)
 SIZE = {one.key: one for stored in CELLS.values() for one in stored}
+DOCS = Path(__file__).parent.parent / "docs" / "loading.md"
 CHUNK = 8000  # bytes: about two samples
 MIXES: dict[str, dict[str, Any]] = {
     "one cell": {"lang": "th", "source": "culture"},
@@ -350,7 +352,7 @@ def test_a_state_of_another_order_is_refused_and_the_difference_named(
             changed.load_state_dict(state)
     with pytest.raises(StateError, match="culture/vi was not among the samples there"):
         stream(repo).load_state_dict(stream(repo, "th").state_dict())
-    with pytest.raises(StateError, match="This is no state of a MellaStream: {'epoch': 3}"):
+    with pytest.raises(StateError, match=r"This is no state of a MellaStream: \{'epoch': 3\}"):
         stream(repo).load_state_dict({"epoch": 3})
 
 
@@ -455,7 +457,7 @@ def test_takedowns_are_never_yielded(tmp_path: Path) -> None:
 def test_parts_are_read_in_a_plain_thread_pool(repo: Path) -> None:
     one = stream(repo, batch_size=3)
     with ThreadPoolExecutor(4) as pool:
-        found = [keys(batches) for batches in pool.map(list, one.parts(4))]
+        found = [keys(batches) for batches in pool.map(lambda part: [*part], one.parts(4))]
     assert sorted(key for part in found for key in part) == ALL
     assert one.epoch == 0  # parts do not move the stream
 
@@ -514,10 +516,9 @@ def damaged(repo: Path, tmp_path: Path) -> tuple[Path, list[Sample]]:
 def test_damage_is_named(damaged: tuple[Path, list[Sample]], *, remote: bool) -> None:
     folder, victims = damaged
     with serve(folder) as server:
-        found = []
+        found: list[str] = []
         with pytest.raises(FormatError) as caught:
-            for row in stream(server.url if remote else folder):
-                found.append(row["key"])
+            found.extend(row["key"] for row in stream(server.url if remote else folder))
     first = next(key for key in keys(stream(folder, columns=["key"])) if key in keys_of(victims))
     assert found == keys(stream(folder, columns=["key"]))[: len(found)]
     assert f"has other bytes than the index says at sample {first}. " in str(caught.value)
@@ -554,7 +555,7 @@ def test_a_missing_shard_costs_itself_alone(repo: Path, tmp_path: Path, *, remot
     with serve(folder) as server:
         where = server.url if remote else folder
         with pytest.raises(RepositoryError, match=f"has no {gone}. The manifest names it"):
-            [*stream(where)]
+            list(stream(where))
         one = stream(where, on_error="skip")
         with pytest.warns(UserWarning, match="3 samples were skipped"):
             assert sorted(keys(one)) == sorted(set(ALL) - set(lost))
@@ -566,8 +567,11 @@ def test_a_shard_cut_short_is_named(repo: Path, tmp_path: Path, *, remote: bool)
     folder = Path(shutil.copytree(repo, tmp_path / "copy"))
     tar = folder / "culture/vi/culture-vi-train-00001-of-00003.tar"
     tar.write_bytes(tar.read_bytes()[:5000])
-    with serve(folder) as server, pytest.raises(FormatError, match="train-00001.* is cut short at"):
-        [*stream(server.url if remote else folder)]
+    with (
+        serve(folder) as server,
+        pytest.raises(FormatError, match=r"train-00001.* is cut short at"),
+    ):
+        list(stream(server.url if remote else folder))
 
 
 def test_a_repository_out_of_reach_is_never_skipped(repo: Path) -> None:
@@ -576,7 +580,7 @@ def test_a_repository_out_of_reach_is_never_skipped(repo: Path) -> None:
         one = stream(server.url, on_error="skip", fetching=Fetching(retry=retry))
         server._server.server_close()
     with pytest.raises(RepositoryError, match="Cannot read culture"):
-        [*one]
+        list(one)
     assert one.skipped == []
 
 
@@ -585,4 +589,18 @@ def test_a_view_that_fails_is_never_skipped(repo: Path) -> None:
         raise FormatError("no")
 
     with pytest.raises(FormatError, match="no"):
-        [*stream(repo, view=fail, on_error="skip")]
+        list(stream(repo, view=fail, on_error="skip"))
+
+
+# The documentation.
+
+
+def test_the_examples_run(repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MELLA_REPO", str(repo))
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    assert len(blocks) == 3
+    names: dict[str, Any] = {}
+    for block in blocks:
+        exec(compile(block, str(DOCS), "exec"), names)
+    assert names["state"]["done"][-1][-1] == 2

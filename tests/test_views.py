@@ -154,6 +154,16 @@ def test_a_text_is_asked_about_in_its_own_script_where_there_are_such_prompts(ni
     assert asked(script="Arab") == set(ninth.culture_prompts)
 
 
+@pytest.mark.parametrize("source", ["culture", "linguistics"])
+@pytest.mark.parametrize("script", ["Cyrl", "Latn"])
+def test_a_serbian_text_is_asked_about_in_its_own_script(script, source):
+    of_both = getattr(get_language("sr"), f"{source}_prompts")
+    one = sample(lang="sr", source=source, script=script)
+    asked = {question(Chat(), {**one, "key": key}) for key in KEYS[:100]}
+    assert asked == {prompt for prompt in of_both if set(scripts(prompt)) == {script}}
+    assert len(asked) == 5
+
+
 @pytest.mark.usefixtures("own_registry")
 def test_a_language_registered_anew_brings_its_new_prompts(ninth):
     register_language(ninth)
