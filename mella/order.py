@@ -65,7 +65,7 @@ class Mix:
         """Interleave so many samples of each cell."""
         self.counts = tuple(counts)
         self.total = sum(counts)
-        # Times as integers of equal scale, as fine as 64 bits allow.
+        # Times as integers of equal scale, as fine as 64 bits allow: 2 n << bits is below 2 ** 62.
         self._bits = _TIME_BITS - (2 * max(counts, default=1)).bit_length()
 
     def before(self, position: int) -> tuple[int, ...]:
@@ -83,16 +83,16 @@ class Mix:
 
     def _around(self, start: int, stop: int) -> tuple[tuple[int, ...], Ints, Ints]:
         """Return a little more than what lies between, and the counts before that."""
-        low = self._earlier(self._search(start))
-        high = self._earlier(self._search(stop) + 1)
+        # By a time below `time`, n time / one samples of a cell have come, give or take a half.
+        one, spare, total = 1 << self._bits, len(self.counts), max(1, self.total)
+        low = self._earlier(max(0, (start - spare) * one // total))
+        high = self._earlier((stop + spare) * one // total + 1)
         cells = np.concatenate(
             [np.full(b - a, cell) for cell, (a, b) in enumerate(zip(low, high, strict=True))]
         )
         numbers = np.concatenate([np.arange(a, b) for a, b in zip(low, high, strict=True)])
-        double = 2 * np.maximum(np.array(self.counts, dtype=np.int64), 1)[cells]
-        whole, rest = np.divmod(2 * numbers + 1, double)
-        # (2 i + 1) << bits overflows; the quotient is 0, for i < n, and the rest is below 2 n.
-        times = (whole << self._bits) + (rest << self._bits) // double
+        double = 2 * np.array(self.counts, dtype=np.int64)[cells]
+        times = ((2 * numbers + 1) << self._bits) // double
         order = np.lexsort((numbers, cells, times))
         return low, cells[order], numbers[order]
 
@@ -101,17 +101,6 @@ class Mix:
         one = 1 << self._bits
         # (2 i + 1) * one // (2 n) < time  <=>  i < (2 n time / one - 1) / 2
         return tuple(min(n, max(0, -((one - 2 * n * time) // (2 * one)))) for n in self.counts)
-
-    def _search(self, position: int) -> int:
-        """Return the latest time before which no more than `position` samples come."""
-        low, high = 0, 1 << self._bits
-        while low < high:
-            middle = (low + high + 1) // 2
-            if sum(self._earlier(middle)) <= position:
-                low = middle
-            else:
-                high = middle - 1
-        return low
 
 
 class Block(NamedTuple):
