@@ -427,8 +427,6 @@ def _seconds(retry_after: str | None) -> float:
         return max(0.0, float(retry_after))
     except ValueError:
         pass
-    from email.utils import parsedate_to_datetime  # rarely needed, and slow to import
-
     try:
         return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
     except ValueError:

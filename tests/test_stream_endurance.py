@@ -175,9 +175,9 @@ def test_epochs_with_workers_leave_no_file_open_and_no_process(repo: Path) -> No
 WAYS = ["held to the end", "left in a function", "left in a cycle", "exit in the loop"]
 
 
-def leave(way: str, **options: object) -> None:
+def leave(way: str, first: str = "", **options: object) -> None:
     """Leave an iterator half-way, and see the process end of itself and without a word."""
-    command = [sys.executable, "-c", LEAVE, repr(options), way]
+    command = [sys.executable, "-c", first + LEAVE, repr(options), way]
     _ends_quietly(subprocess.Popen(command, stdout=-1, stderr=-1, text=True))
 
 
@@ -198,6 +198,11 @@ def test_a_process_ends_when_a_folder_is_left_half_way(repo: Path, way: str) -> 
 def test_a_process_ends_while_images_are_decoded(small_pictures: Path, way: str) -> None:
     # Enlarged, so that the threads are nearly always inside the native code of the resizer.
     leave(way, repo=str(small_pictures), image_size=(1000, 1000), threads=6)
+
+
+def test_a_process_with_torch_ends_while_images_are_decoded(small_pictures: Path) -> None:
+    # Its modules are taken apart before what the main module holds.
+    leave("held to the end", "import torch", repo=str(small_pictures), image_size=64, threads=4)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -32,7 +32,7 @@ def collate(batch):
 def descend(model):
     """Take a step down the gradient. The optimizers of torch take seconds to import."""
     for weights in model.parameters():
-        weights -= 0.05 * weights.grad
+        weights.sub_(weights.grad, alpha=0.05)
 
 
 def save(state, path):
