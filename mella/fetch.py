@@ -12,7 +12,7 @@ from mella.errors import FormatError, MellaError, RepositoryError
 from mella.http import Retry
 from mella.plan import Cell, Ints
 from mella.repository import FolderStorage, Repository, missing_file
-from mella.threads import Threads
+from mella.threads import Threads, result_of
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -174,7 +174,7 @@ def _blocks(repository: Repository, take: Take, segment: Segment) -> memoryview 
     path = take.cell.shards[take.shard]
     begin, end = take.offset - start, take.offset - start + take.nbytes
     try:
-        blocks = memoryview(future.result())[begin:end]
+        blocks = memoryview(result_of(future))[begin:end]
         # Something on the way, or what the cache has, may be damaged.
         for _ in range(_AGAIN):
             if xxhash.xxh3_64_intdigest(blocks) == take.xxh3:

@@ -15,7 +15,7 @@ import xxhash
 from mella.blocks import LocalShards, check_blocks
 from mella.errors import FormatError, MellaError
 from mella.manifest import Entry
-from mella.plan import Cell, check_names, find_cells, plan_cell
+from mella.plan import COLUMNS, Cell, check_names, find_cells, plan_cell
 from mella.repository import Repository, open_repository
 from mella.shards import split_sample
 
@@ -144,7 +144,8 @@ class Samples(Mapping[str, dict[str, Any]]):
         else:
             blocks = self._request(shard, offset, nbytes, xxh3, key)
         image, _, document = split_sample(blocks)
-        return {"image": bytes(image), **json.loads(str(document, "utf-8"))}
+        metadata = json.loads(str(document, "utf-8"))
+        return {"image": bytes(image), **{name: metadata[name] for name in COLUMNS[1:]}}
 
     def _request(
         self, shard: str, offset: int, nbytes: int, xxh3: int, key: Callable[[], str]

@@ -37,7 +37,6 @@ from mella.order import (
 )
 from mella.plan import (
     CHUNK_BYTES,
-    COLUMNS,
     check_names,
     checked_where,
     chosen_columns,
@@ -503,7 +502,7 @@ class MellaStream(_TorchIterable):
         """Return what makes a sample of its blocks."""
         repository, view = self._repository, self._view
         decode = _decoder(self._decoding)
-        columns = None if self._columns == COLUMNS else self._columns[1:]
+        columns = self._columns[1:]
         skip = self._on_error == "skip"
 
         def make(found: Read) -> Any:
@@ -520,10 +519,7 @@ class MellaStream(_TorchIterable):
                     return Skipped(take.key(), take.cell.name, str(error))
                 raise
             metadata = json.loads(str(document, "utf-8"))
-            if columns is None:
-                sample = {"image": pixels, **metadata}
-            else:
-                sample = {"image": pixels, **{name: metadata[name] for name in columns}}
+            sample = {"image": pixels, **{name: metadata[name] for name in columns}}
             return sample if view is None else view(sample)
 
         return make

@@ -13,6 +13,8 @@ from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+_STEP = 1.0
+"""Seconds after which an interrupt that was missed is seen."""
 _Queue = queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]
 
 
@@ -51,9 +53,9 @@ class Threads:
         for item in items:
             under_way.append(self.submit(lambda item=item: work(item)))  # type: ignore[misc]
             if len(under_way) >= ahead:
-                yield under_way.popleft().result()
+                yield result_of(under_way.popleft())
         while under_way:
-            yield under_way.popleft().result()
+            yield result_of(under_way.popleft())
 
     def __enter__(self) -> Self:
         return self
@@ -75,6 +77,18 @@ class Threads:
             except BaseException as error:  # noqa: BLE001  (raised again where it is asked for)
                 future.set_exception(error)
             del todo, future, work  # the result is not this thread's to keep while it waits
+
+
+def result_of(future: "Future[R]") -> R:
+    """Wait for a future, and return what it holds or raise it.
+
+    In steps: CPython misses an interrupt that comes just before it begins to wait, until the wait
+    is over.
+    """
+    while not future.done():
+        with suppress(TimeoutError):
+            future.exception(timeout=_STEP)
+    return future.result()
 
 
 def _end(work: _Queue, threads: list[threading.Thread], patience: float) -> None:

@@ -8,11 +8,11 @@ import weakref
 
 import pytest
 
-from mella.threads import Threads
+from mella.threads import Threads, result_of
 
 LEFT = """
 import os, sys, time
-from mella.threads import Threads
+from mella.threads import Threads, result_of
 
 def work():
     os.write(1, b"begun ")
@@ -53,6 +53,14 @@ def test_what_work_raises_is_raised_where_its_result_is_wanted() -> None:
         assert [next(results), next(results)] == [2, 3]
         with pytest.raises(ZeroDivisionError):
             next(results)
+
+
+def test_a_result_that_is_a_timeout_is_raised() -> None:
+    def work() -> None:
+        raise TimeoutError("of the work itself")
+
+    with Threads(1) as pool, pytest.raises(TimeoutError, match="of the work itself"):
+        result_of(pool.submit(work))
 
 
 def test_what_waits_is_not_begun_when_the_pool_ends() -> None:

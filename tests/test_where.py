@@ -321,6 +321,6 @@ def test_many_values_go_into_a_list() -> None:
 
 
 def test_every_column_of_the_index_can_be_filtered_by() -> None:
-    values = {"string": "'x'", "int32": "1", "int64": "1", "double": "0.5"}
+    values = {"string": "'x'", "int32": "1", "int64": "1", "uint64": "1", "double": "0.5"}
     for column in INDEX:
         parse_where(f"{column.name} >= {values[str(column.type)]}", INDEX)
