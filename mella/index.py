@@ -97,6 +97,7 @@ def read_index(
     where: "pc.Expression | str | None" = None,
     columns: Sequence[str] = INDEX.names,
     *,
+    row_group: int | None = None,
     encoded: bool = False,
 ) -> pa.Table:
     """Return rows and columns of an index, in the order of the file.
@@ -107,6 +108,7 @@ def read_index(
         where: Return the rows that it holds for, see `mella.where.parse_where`. Row groups that
             cannot have any are not read.
         columns: To return, in this order; only these and what `where` asks for are read.
+        row_group: Return the rows of this one, and read no other; without `where`.
         encoded: Return "shard" as a dictionary.
 
     Raises:
@@ -117,10 +119,12 @@ def read_index(
     # Columns that a newer minor version of the format may have added are passed over.
     wanted = pa.schema([_ENCODED if encoded and c == "shard" else INDEX.field(c) for c in columns])
     try:
-        if where is None:
-            table = file.read(columns=wanted.names).select(wanted.names)
-        else:
+        if where is not None:
             table = _filter(data, where, wanted.names)
+        elif row_group is not None:
+            table = file.read_row_group(row_group, columns=wanted.names).select(wanted.names)
+        else:
+            table = file.read(columns=wanted.names).select(wanted.names)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _damaged(name, error) from error
     if table.schema.equals(wanted):

@@ -154,6 +154,7 @@ def plan_cell(
     *,
     where: "pc.Expression | str | None" = None,
     columns: Sequence[str] = COLUMNS,
+    row_group: int | None = None,
     chunk_bytes: int = CHUNK_BYTES,
 ) -> Cell:
     """Choose rows of an index and cut them into chunks.
@@ -163,6 +164,7 @@ def plan_cell(
         entry: The index.
         where: Choose the rows that it holds for.
         columns: That are wanted; without "image" they are taken from the index.
+        row_group: Choose the rows of this row group alone.
         chunk_bytes: Size of a chunk, about.
 
     Raises:
@@ -173,7 +175,12 @@ def plan_cell(
     name = f"{repository.storage.name}/{entry.path}"
     from_index = [] if "image" in columns else [c for c in columns if c not in _LOCATION]
     table = read_index(
-        repository.index_file(entry), name, where, [*_LOCATION, *from_index], encoded=True
+        repository.index_file(entry),
+        name,
+        where,
+        [*_LOCATION, *from_index],
+        row_group=row_group,
+        encoded=True,
     )
     if len(repository.tombstones):
         table = _without(table, repository.tombstones)

@@ -88,9 +88,8 @@ class Repository:
         if cached := self._cached(entry.path, 0, entry.bytes):
             return cached
         with self._named(entry.path, _PROMISED):
-            local = self.local_path(entry.path) if entry.bytes >= _MAPPED else None
-            if local is not None and local.stat().st_size == entry.bytes:
-                return pa.memory_map(str(local)).read_buffer()
+            if (mapped := self.index_in_place(entry)) is not None:
+                return mapped
             data = self.storage.read(entry.path)
         if len(data) != entry.bytes or hashlib.sha256(data).hexdigest() != entry.sha256:
             raise FormatError(
@@ -99,6 +98,13 @@ class Repository:
             )
         self._keep(entry.path, 0, entry.bytes, data)
         return data
+
+    def index_in_place(self, entry: Entry) -> pa.Buffer | None:
+        """Return a large index file on this machine, mapped into memory; None: it is another."""
+        local = self.local_path(entry.path) if entry.bytes >= _MAPPED else None
+        if local is None or local.stat().st_size != entry.bytes:
+            return None
+        return pa.memory_map(str(local)).read_buffer()
 
     def read_range(self, path: str, start: int, end: int, *, fresh: bool = False) -> bytes:
         """Return the bytes of a shard from `start` up to `end`; fewer where it ends sooner.

@@ -3,17 +3,19 @@
 import json
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
 import xxhash
 
 from mella.blocks import LocalShards, check_blocks
 from mella.errors import FormatError, MellaError
+from mella.index import open_index
 from mella.manifest import Entry
 from mella.plan import COLUMNS, Cell, check_names, find_cells, plan_cell
 from mella.repository import Repository, open_repository
@@ -97,7 +99,8 @@ class Samples(Mapping[str, dict[str, Any]]):
 
     def __iter__(self) -> Iterator[str]:
         for cell in self._cells:
-            yield from cell.plan.key.to_pylist()
+            for part in cell.parts:
+                yield from part.plan.key.to_pylist()
 
     def __contains__(self, key: object) -> bool:
         return isinstance(key, str) and self._find(key) is not None
@@ -119,19 +122,19 @@ class Samples(Mapping[str, dict[str, Any]]):
         row += len(self) if row < 0 else 0
         for cell in self._cells if row >= 0 else ():
             if row < len(cell):
-                return self._read(cell, row)
+                return self._read(*cell.at(row))
             row -= len(cell)
         raise NoSuchRowError(f"There is no sample {number}: there are {len(self)}, from 0.")
 
-    def _find(self, key: str) -> tuple["_LazyCell", int] | None:
+    def _find(self, key: str) -> tuple["_Part", int] | None:
         for cell in self._cells:
-            row = cell.finder.find(key)
-            if row is not None:
-                return cell, row
+            found = cell.find(key)
+            if found is not None:
+                return found
         return None
 
-    def _read(self, cell: "_LazyCell", row: int) -> dict[str, Any]:
-        plan = cell.plan
+    def _read(self, part: "_Part", row: int) -> dict[str, Any]:
+        plan = part.plan
         shard = plan.shards[plan.shard[row]]
         offset, nbytes, xxh3 = int(plan.offset[row]), int(plan.nbytes[row]), int(plan.xxh3[row])
 
@@ -182,22 +185,84 @@ class _LazyCell:
 
     def __len__(self) -> int:
         # What was taken down is told from the rest by its keys, which are in the index.
-        return len(self.plan) if self._repository.manifest.tombstones else self._entry.samples
+        return len(self.whole.plan) if self._taken_down else self._entry.samples
+
+    @property
+    def _taken_down(self) -> bool:
+        return self._repository.manifest.tombstones is not None
+
+    @cached_property
+    def whole(self) -> "_Part":
+        """All its rows."""
+        part = _Part(partial(plan_cell, self._repository, self._entry))
+        if not self._taken_down:
+            self._check(len(part.plan))
+        return part
+
+    @cached_property
+    def parts(self) -> list["_Part"]:
+        """Its rows, in parts that are read one by one where the index is large and lies here."""
+        file = self._repository.index_in_place(self._entry)
+        if self._taken_down or file is None:
+            return [self.whole]
+        groups = open_index(file, self._entry.path).metadata
+        self._check(groups.num_rows)
+        column = groups.schema.names.index("key")
+        parts = []
+        for number in range(groups.num_row_groups):
+            group = groups.row_group(number)
+            plan = partial(plan_cell, self._repository, self._entry, row_group=number)
+            parts.append(_Part(plan, group.num_rows, group.column(column).statistics))
+        return parts
+
+    def at(self, row: int) -> tuple["_Part", int]:
+        """Return the part that has a row of the cell, and its number there."""
+        for part in self.parts:
+            if row < len(part):
+                return part, row
+            row -= len(part)
+        raise AssertionError
+
+    def find(self, key: str) -> tuple["_Part", int] | None:
+        for part in self.parts:
+            row = part.find(key)
+            if row is not None:
+                return part, row
+        return None
+
+    def _check(self, rows: int) -> None:
+        if rows != self._entry.samples:
+            raise FormatError(
+                f"{self._repository.storage.name}/{self._entry.path} has {rows} rows, but the "
+                f"manifest says {self._entry.samples}. Fetch or build the repository again."
+            )
+
+
+class _Part:
+    """Rows of an index that are read together, when they are needed."""
+
+    def __init__(
+        self, plan: Callable[[], Cell], rows: int | None = None, keys: pq.Statistics | None = None
+    ) -> None:
+        self._plan = plan
+        self._rows = rows
+        self._keys = keys if keys is not None and keys.has_min_max else None
+
+    def __len__(self) -> int:
+        return len(self.plan) if self._rows is None else self._rows
 
     @cached_property
     def plan(self) -> Cell:
-        plan = plan_cell(self._repository, self._entry)
-        manifest = self._repository.manifest
-        if not manifest.tombstones and len(plan) != self._entry.samples:
-            raise FormatError(
-                f"{self._repository.storage.name}/{self._entry.path} has {len(plan)} rows, but the "
-                f"manifest says {self._entry.samples}. Fetch or build the repository again."
-            )
-        return plan
+        return self._plan()
 
     @cached_property
-    def finder(self) -> "KeyFinder":
+    def _finder(self) -> "KeyFinder":
         return KeyFinder(self.plan.key)
+
+    def find(self, key: str) -> int | None:
+        if self._keys is not None and not self._keys.min <= key <= self._keys.max:
+            return None
+        return self._finder.find(key)
 
 
 class KeyFinder:

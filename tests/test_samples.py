@@ -73,6 +73,31 @@ def test_samples_come_by_key_and_by_number(repo: Path) -> None:
             assert type(found["image"]) is bytes
 
 
+def test_a_large_index_is_read_by_row_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mella.index.ROW_GROUP", 3)
+    monkeypatch.setattr("mella.repository._MAPPED", 1)
+    repo = build(tmp_path / "repository", TH)
+
+    def groups(opened: Samples) -> list[bool]:
+        """Whether each was read."""
+        return ["plan" in vars(part) for cell in opened._cells for part in cell.parts]
+
+    opened = open_samples("th", repo=repo)
+    assert groups(opened) == [False] * 4  # of 7 culture samples three, of 3 linguistics one
+    assert opened.at(4) == as_sample(ORDER[4])
+    assert groups(opened) == [False, True, False, False]
+    assert opened.at(-1) == as_sample(ORDER[-1])
+    assert groups(opened) == [False, True, False, True]
+    assert "no-such-key" not in opened  # beyond all: told from the least and greatest keys
+    assert groups(opened) == [False, True, False, True]
+    assert dict(opened) == {one.key: as_sample(one) for one in ORDER}
+    assert all(groups(opened))
+    for one in ORDER:
+        assert opened[one.key] == as_sample(one)
+
+
 def test_it_is_a_mapping(repo: Path) -> None:
     opened = open_samples("th", repo=repo)
     assert len(opened) == len(ORDER)
