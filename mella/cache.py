@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mella.download import write_whole
+from mella.errors import OptionError
 
 _TRAILER = 16
 _LEFT_BEHIND = 3600.0
@@ -31,7 +32,7 @@ class RangeCache:
 
     def __init__(self, folder: str | Path, max_bytes: int) -> None:
         if max_bytes <= 0:
-            raise ValueError(f"max_bytes={max_bytes} leaves room for nothing: give it in bytes.")
+            raise OptionError(f"max_bytes={max_bytes} leaves room for nothing: give it in bytes.")
         self.folder = Path(folder).expanduser().absolute()
         self.max_bytes = max_bytes
         self._warned = False

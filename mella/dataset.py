@@ -201,6 +201,12 @@ class KeyedDataset(datasets.Dataset):  # type: ignore[misc]  # datasets has no t
             return datasets.Dataset.__getitem__(self.select_columns([key]), key)  # no other is read
         return super().__getitem__(key)
 
+    def __contains__(self, key: object) -> bool:
+        """Whether a row has this key; it is not decoded."""
+        if isinstance(key, str) and "key" in self.column_names:
+            return self._finder.find(key) is not None
+        return any(row == key for row in self)
+
     def _row(self, key: str) -> int:
         if "key" not in self.column_names:
             raise UnknownKeyError(

@@ -12,6 +12,10 @@ class UnknownNameError(MellaError, ValueError):
     """A name that is not among the allowed ones."""
 
 
+class OptionError(MellaError, ValueError):
+    """An option that is out of its range, or that goes with another one."""
+
+
 class FormatError(MellaError, ValueError):
     """Data that does not follow the mella format: a broken tar, index or manifest."""
 

@@ -2,20 +2,18 @@
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import xxhash
 
 from mella.blocks import LocalShards, check_blocks
-from mella.errors import FormatError, MellaError, RepositoryError
+from mella.errors import FormatError, MellaError, OptionError, RepositoryError
 from mella.http import Retry
 from mella.plan import Cell, Ints
 from mella.repository import FolderStorage, Repository, missing_file
 from mella.threads import Threads, result_of
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
 
 _AGAIN = 3
 """How often a sample that is not what the index promises is read once more."""
@@ -39,6 +37,17 @@ class Fetching:
     gap: int = 64 << 10
     request_bytes: int = 4 << 20
     retry: Retry | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (
+            ("connections", 1),
+            ("read_ahead", 0),
+            ("gap", 0),
+            ("request_bytes", 1),
+        ):
+            value = getattr(self, name)
+            if not value >= least:
+                raise OptionError(f"{name} is a number from {least}, got {value!r}.")
 
 
 class Segment:
@@ -67,6 +76,12 @@ class Take(NamedTuple):
     def key(self) -> str:
         """Return the key of the sample."""
         return str(self.cell.key[self.row].as_py())
+
+
+def damaged(take: Take, repository: Repository, error: Exception) -> FormatError:
+    """Return what to raise for a sample whose image cannot be used: it names shard and key."""
+    shard = take.cell.shards[take.shard]
+    return FormatError(f"{repository.storage.name}/{shard} at sample {take.key()}: {error}")
 
 
 Read = tuple[Take, bytes | memoryview | MellaError]
@@ -138,7 +153,7 @@ def _segment(take: Take) -> Segment:
 
 def _fetch(
     repository: Repository, segment: Segment, how: Fetching, threads: Threads
-) -> list[tuple[int, "Future[bytes]"]]:
+) -> list[tuple[int, Future[bytes]]]:
     """Begin to fetch a segment; return where each range starts, and its bytes to be."""
     cell, rows = segment.cell, segment.rows
     path = cell.shards[cell.shard[rows[0]]]
@@ -170,7 +185,9 @@ def coalesce(offsets: list[int], sizes: list[int], how: Fetching) -> list[tuple[
 
 
 def _blocks(repository: Repository, take: Take, segment: Segment) -> memoryview | MellaError:
-    start, future = next(part for part in reversed(segment.parts or ()) if part[0] <= take.offset)
+    parts = segment.parts or []
+    number = sum(start <= take.offset for start, _ in parts) - 1
+    start, future = parts[number]
     path = take.cell.shards[take.shard]
     begin, end = take.offset - start, take.offset - start + take.nbytes
     try:
@@ -179,8 +196,13 @@ def _blocks(repository: Repository, take: Take, segment: Segment) -> memoryview 
         for _ in range(_AGAIN):
             if xxhash.xxh3_64_intdigest(blocks) == take.xxh3:
                 return blocks
-            again = repository.read_range(path, start + begin, start + end, fresh=True)
-            blocks = memoryview(again)
+            # The whole range, for that is what a cache keeps, and others of it may be damaged too.
+            last = start + max(len(future.result()), end)
+            again = repository.read_range(path, start, last, fresh=True)
+            future = Future()
+            future.set_result(again)
+            parts[number] = start, future
+            blocks = memoryview(again)[begin:end]
         check_blocks(blocks, take.nbytes, take.xxh3, f"{repository.storage.name}/{path}", take.key)
     except FormatError as error:
         return error

@@ -4,6 +4,7 @@ import os
 import random
 import re
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -99,11 +100,17 @@ class HttpClient:
     def __init__(self, retry: Retry | None = None) -> None:
         self.retry = retry or Retry()
         self._met: set[str] = set()
+        self._without_ranges: set[str] = set()
         # By process: a connection of the parent is not the child's to use, nor to close.
         self._pools: dict[tuple[int, str], urllib3.PoolManager] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"retry": self.retry, "_met": set(self._met), "_pools": {}}
+        return {
+            "retry": self.retry,
+            "_met": set(self._met),
+            "_without_ranges": set(self._without_ranges),
+            "_pools": {},
+        }
 
     def get(
         self, url: str, *, span: Span | None = None, headers: Mapping[str, str] | None = None
@@ -127,10 +134,22 @@ class HttpClient:
 
         def attempt() -> Answer:
             with self._open("GET", url, {**(headers or {}), **body.headers()}) as opened:
+                if body.start and not body.answers and opened.response.status == HTTPStatus.OK:
+                    self._warn_of_no_ranges(opened.url)
                 body.take(opened.response, shown(opened.url))
                 return Answer(body.value(), opened.url, opened.headers)
 
         return self._patiently(url, attempt, progress=lambda: body.size)
+
+    def _warn_of_no_ranges(self, url: str) -> None:
+        if origin(url) not in self._without_ranges:
+            self._without_ranges.add(origin(url))
+            warnings.warn(
+                f"{origin(url)} does not serve ranges: to read a part of {shown(url)}, all before "
+                "it is downloaded too. Use a server that does (nginx, Apache, Caddy), or get the "
+                "files first.",
+                stacklevel=2,
+            )
 
     def head(self, url: str, *, headers: Mapping[str, str] | None = None) -> Answer:
         """Ask where a file is to be read, following redirects up to the first to another host.

@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mella.errors import MellaError, unknown_name
-from mella.fetch import Fetching, Segment, Take, read
+from mella.errors import MellaError, OptionError, unknown_name
+from mella.fetch import Fetching, Segment, Take, damaged, read
 from mella.order import apportion
 from mella.plan import (
     Cell,
@@ -77,7 +77,8 @@ def load_mella(
             "image" no shard is read.
         decode: True: "image" is a `PIL.Image`. False: `{"bytes": JPEG bytes, "path": name}`.
         on_error: "raise", or "skip": samples that are damaged are left out, and named in a warning.
-            For streaming.
+            For streaming. With `decode`, "skip" decodes each image once more, to know: the images
+            themselves are decoded by `datasets`, whose errors name no sample.
         cache: Keeps what was fetched on a disk. For streaming; the other has its own.
 
     Returns:
@@ -96,6 +97,11 @@ def load_mella(
     chosen = chosen_columns(columns)
     if on_error not in ("raise", "skip"):
         raise unknown_name("on_error", on_error, ("raise", "skip"))
+    if not streaming and (on_error != "raise" or cache is not None):
+        raise OptionError(
+            "on_error= and cache= are for streaming: with streaming=False shards are fetched whole "
+            "into a cache of their own, and a damaged sample raises where it is asked for."
+        )
     expression = checked_where(where)
     repository = open_repository(repo, revision, cache=cache)
     entries = find_cells(repository, wanted)
@@ -109,7 +115,9 @@ def load_mella(
     return datasets.IterableDataset.from_generator(
         _read_pieces,
         features=_features(chosen, decode=decode),
-        gen_kwargs={"pieces": cut(repository, cells, chosen, skip=on_error == "skip")},
+        gen_kwargs={
+            "pieces": cut(repository, cells, chosen, skip=on_error == "skip", decode=decode)
+        },
         split=datasets.NamedSplit(split),
     )
 
@@ -125,6 +133,7 @@ class Piece:
         stop: The row behind the last.
         columns: To yield.
         skip: Leave out what is damaged.
+        decode: Images will be decoded: with `skip`, those that cannot be are damaged.
     """
 
     repository: Repository
@@ -133,6 +142,7 @@ class Piece:
     stop: int
     columns: tuple[str, ...]
     skip: bool
+    decode: bool
 
     def takes(self) -> Iterator[Take]:
         """Yield the samples; a segment for each shard."""
@@ -147,7 +157,12 @@ class Piece:
 
 
 def cut(
-    repository: Repository, cells: Sequence[Cell], columns: tuple[str, ...], *, skip: bool
+    repository: Repository,
+    cells: Sequence[Cell],
+    columns: tuple[str, ...],
+    *,
+    skip: bool,
+    decode: bool,
 ) -> list[Piece]:
     """Cut cells into pieces of nearly the same number of bytes, as many as divide well."""
     rows = sum(map(len, cells))
@@ -157,7 +172,7 @@ def cut(
         count = -(-count // unit) * unit
     full = [cell for cell in cells if len(cell)]
     return [
-        Piece(repository, cell, start, stop, columns, skip)
+        Piece(repository, cell, start, stop, columns, skip, decode)
         for cell, number in zip(full, _pieces_of(full, count), strict=True)
         for start, stop in _runs(cell, number)
     ]
@@ -179,7 +194,7 @@ def _runs(cell: Cell, count: int) -> Iterator[tuple[int, int]]:
     """Cut the rows of a cell into `count` runs of about the same number of bytes."""
     count = min(count, len(cell))
     ends = np.cumsum(cell.nbytes)
-    targets = ends[-1] * np.arange(1, count) // count
+    targets = [int(ends[-1]) * number // count for number in range(1, count)]  # of any size
     cuts = np.searchsorted(ends, targets)
     # Each run has a row at least, whatever their sizes.
     cuts = np.maximum.accumulate(cuts - np.arange(count - 1)) + np.arange(count - 1)
@@ -197,10 +212,14 @@ def _read_pieces(pieces: list[Piece]) -> Iterator[dict[str, Any]]:
 
 def _read_piece(piece: Piece) -> Iterator[dict[str, Any]]:
     names = [name for name in piece.columns if name != "image"]
+    check = _decoder() if piece.skip and piece.decode else None
     for take, blocks in read(piece.repository, piece.takes(), _FETCHING):
         try:
             if isinstance(blocks, MellaError):
                 raise blocks
+            image, _, document = split_sample(blocks)
+            if check is not None:
+                _check(check, image, take, piece.repository)
         except MellaError as error:
             if not piece.skip:
                 raise
@@ -208,12 +227,29 @@ def _read_piece(piece: Piece) -> Iterator[dict[str, Any]]:
                 f"Sample {take.key()} of {take.cell.name} is left out: {error}", stacklevel=1
             )
             continue
-        image, _, document = split_sample(blocks)
         metadata = json.loads(str(document, "utf-8"))
         yield {
             "image": {"bytes": bytes(image), "path": f"{take.key()}.jpg"},
             **{name: metadata[name] for name in names},
         }
+
+
+def _decoder() -> Callable[[bytes | memoryview], Any]:
+    from mella.decode import Decoding, make_decoder
+
+    return make_decoder(Decoding())
+
+
+def _check(
+    decode: Callable[[bytes | memoryview], Any],
+    image: bytes | memoryview,
+    take: Take,
+    repository: Repository,
+) -> None:
+    try:
+        decode(image)
+    except MellaError as error:
+        raise damaged(take, repository, error) from error
 
 
 def _features(columns: tuple[str, ...], *, decode: bool) -> "datasets.Features":

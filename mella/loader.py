@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from mella.errors import MellaError
 from mella.order import Layout, derive_seed
-from mella.stream import MellaStream
+from mella.stream import MellaStream, Skipped
 
 
 class LoaderError(MellaError, ValueError):
@@ -64,11 +64,12 @@ class StreamLoader(DataLoader[Any]):
             raise LoaderError("Give the stream a batch_size: its batches are what is counted here.")
         IterableDataset.register(MellaStream)
         self._stream = stream
+        collate_fn = collate_fn or _as_it_is
         super().__init__(
             stream,
             batch_size=None,
             num_workers=num_workers,
-            collate_fn=collate_fn or _as_it_is,
+            collate_fn=_WithSkipped(collate_fn) if num_workers else collate_fn,
             prefetch_factor=prefetch_factor,
             pin_memory=pin_memory,
             timeout=timeout,
@@ -95,11 +96,26 @@ def _counted(
     batches: Iterator[Any], stream: MellaStream, layout: Layout, done: int
 ) -> Iterator[Any]:
     """Move the stream as batches are handed out."""
-    epoch = stream.epoch
-    for steps, batch in enumerate(batches, start=done + 1):
-        stream.move(layout, steps)
+    place = stream.place
+    for steps, (batch, skipped) in enumerate(batches, start=done + 1):
+        stream.skipped += skipped
+        place = stream.move(place, layout, steps)
         yield batch
-    stream.set_epoch(epoch + 1)
+    stream.end_epoch(place)
+
+
+class _WithSkipped:
+    """Collates in a worker, and hands out what was skipped with the batch it is missing from."""
+
+    def __init__(self, collate_fn: Callable[[Any], Any]) -> None:
+        self._collate_fn = collate_fn
+
+    def __call__(self, batch: Any) -> tuple[Any, list[Skipped]]:
+        info: Any = get_worker_info()
+        skipped: list[Skipped] = info.dataset.skipped
+        new = [*skipped]
+        skipped.clear()
+        return self._collate_fn(batch), new
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow.fs import LocalFileSystem
 
 from mella.index import open_index
 from mella.manifest import Entry
@@ -29,8 +30,8 @@ def load_index(
 ) -> "ds.Dataset":
     """Open the metadata of samples: for statistics, SQL, or training on texts alone.
 
-    Nothing is read but footers until it is scanned; then only the columns and rows that are asked
-    for. An index that is not in a folder is fetched whole.
+    Rows are read when it is scanned, and then only the columns and rows that are asked for. An
+    index that is not in a folder is fetched whole, into the cache.
 
     Args:
         lang: A language code ("th"), several, or "all": every one that the repository has.
@@ -58,18 +59,19 @@ def load_index(
     repository = open_repository(repo, revision)
     options = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
     form = ds.ParquetFileFormat(default_fragment_scan_options=options)
+    here = LocalFileSystem()
     fragments = [
-        form.make_fragment(pa.BufferReader(_checked(repository, entry)))
+        form.make_fragment(_checked(repository, entry), here)
         for entry in find_cells(repository, wanted)
     ]
-    rows = ds.FileSystemDataset(fragments, INDEX, form)
+    rows = ds.FileSystemDataset(fragments, INDEX, form, here)
     if len(repository.tombstones):
         rows = rows.filter(~pc.field("key").isin(repository.tombstones))
     return rows if chosen is None else rows.filter(chosen)
 
 
-def _checked(repository: Repository, entry: Entry) -> Any:
-    """Return the bytes of an index that has the columns of one."""
-    data = repository.index_file(entry)
-    open_index(data, f"{repository.storage.name}/{entry.path}")
-    return data
+def _checked(repository: Repository, entry: Entry) -> str:
+    """Return where an index lies on this machine, that has the columns of one."""
+    path = repository.local_path(entry.path) or repository.fetch(entry)
+    open_index(pa.memory_map(str(path)).read_buffer(), f"{repository.storage.name}/{entry.path}")
+    return str(path)

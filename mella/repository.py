@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -232,10 +234,12 @@ def open_repository(
         return Repository(HubStorage(repo_id, revision or in_url, retry=retry), cache)
     if revision is not None:
         raise RepositoryError(f"revision={revision!r} needs a Hub repository; {repo} is none.")
+    if isinstance(repo, str) and repo.lower().startswith("file://"):
+        repo = url2pathname(urlsplit(repo).path)
     if isinstance(repo, str) and "://" in repo:
         if repo.partition("://")[0].lower() in ("http", "https"):
             return Repository(HttpStorage(repo, retry=retry), cache)
-        return Repository(UrlStorage(repo), cache)
+        return Repository(UrlStorage(repo, retry=retry), cache)
     folder = Path(repo).expanduser()
     if not folder.is_dir():
         raise RepositoryError(

@@ -3,10 +3,12 @@
 import os
 import re
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote, unquote, urlsplit
@@ -23,6 +25,9 @@ _NO_RIGHT = (
     " (For a private or gated one, log in with `hf auth login`; for a folder, give a path that "
     "exists.)"
 )
+_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+_AT_FIRST = 3
+"""Attempts where nothing has been read yet: the name may be mistyped."""
 _COMMIT = re.compile("[0-9a-f]{40}")
 _ETAG = re.compile("[0-9a-zA-Z_-]{8,128}")
 
@@ -151,8 +156,10 @@ class HttpStorage:
 class UrlStorage:
     """Any other URL that fsspec has a file system for: s3, gs, memory ..."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, retry: Retry | None = None) -> None:
         self.url = url.rstrip("/")
+        self._retry = retry or Retry()
+        self._met = False
 
     @property
     def name(self) -> str:
@@ -161,15 +168,12 @@ class UrlStorage:
 
     def read(self, path: str) -> bytes:
         """Return a whole file."""
-        file_system, root = self._open()
-        content: bytes = file_system.cat_file(f"{root}/{path}")
-        return content
+        return self._patiently(path)
 
     def read_range(self, path: str, start: int, end: int) -> bytes:
         """Return the bytes from `start` up to `end`."""
-        file_system, root = self._open()
         try:
-            content: bytes = file_system.cat_file(f"{root}/{path}", start=start, end=end)
+            content = self._patiently(path, start=start, end=end)
         except Exception as error:
             if _beyond_the_end(error):
                 return b""
@@ -183,6 +187,24 @@ class UrlStorage:
     def fetch(self, entry: Entry, progress: Progress | None = None) -> Path:
         """Return where the file lies, after downloading it."""
         return download(entry, self.read_range, progress)
+
+    def _patiently(self, path: str, **span: int) -> bytes:
+        """Read; again where the connection failed, as `Retry` says."""
+        file_system, root = self._open()
+        attempts = self._retry.attempts if self._met else min(_AT_FIRST, self._retry.attempts)
+        for failures in count(1):
+            try:
+                content: bytes = file_system.cat_file(f"{root}/{path}", **span)
+            except _FINAL:
+                raise
+            except OSError:
+                if failures >= attempts:
+                    raise
+                time.sleep(self._retry.wait(failures))
+            else:
+                break
+        self._met = True
+        return content
 
     def _open(self) -> tuple[Any, str]:
         import fsspec

@@ -10,6 +10,7 @@ for epoch in range(3):
 """
 
 import json
+import operator
 import os
 import sys
 import warnings
@@ -17,13 +18,14 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice, repeat
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 
-from mella.errors import FormatError, MellaError, unknown_name
-from mella.fetch import Fetching, Read, Segment, Take, read
+from mella.errors import MellaError, OptionError, unknown_name
+from mella.fetch import Fetching, Read, Segment, Take, damaged, read
 from mella.order import (
     CellOrder,
     Layout,
@@ -33,6 +35,7 @@ from mella.order import (
     Span,
     after,
     divide,
+    length,
     remaining,
 )
 from mella.plan import (
@@ -69,16 +72,14 @@ _WINDOW = 4
 """Chunks whose samples are shuffled together, where there is one cell; with more cells, fewer."""
 _POSITIONS = 1024
 """Positions whose order is computed at a time."""
+_DECODED_AHEAD = 16
+"""Images that are decoded before they are needed, besides those that are being decoded."""
 _PATIENCE = 5.0
 """Seconds that the end of an iterator waits for the images that are being decoded."""
 
 
 class StateError(MellaError, ValueError):
     """A state that does not belong to this stream."""
-
-
-class OptionError(MellaError, ValueError):
-    """An option that is out of its range."""
 
 
 class Skipped(NamedTuple):
@@ -158,7 +159,7 @@ class MellaStream(_TorchIterable):
         rank: int | None = None,
         world_size: int | None = None,
         decode: "bool | Decoding" = True,
-        image_size: int | tuple[int, int] | None = None,
+        image_size: int | Sequence[int] | None = None,
         output: str = "pil",
         view: ViewName | View | None = None,
         threads: int | None = None,
@@ -195,7 +196,8 @@ class MellaStream(_TorchIterable):
             output: "pil", "numpy" or "torch".
             view: What is made of each sample: a function, or "raw", "pair", "messages" or
                 "prompt_completion"; see `mella.views`.
-            threads: That decode. Default: one a core; none in workers, or where nothing is decoded.
+            threads: That decode. Default: the cores, divided by $LOCAL_WORLD_SIZE; none in several
+                workers, or where nothing is decoded.
             on_error: "raise", or "skip": a damaged sample is left out, counted in `skipped`, and
                 named in a warning at the end of the epoch. A repository out of reach always raises.
             cache: Keeps what was fetched on a disk; see `mella.cache.RangeCache`.
@@ -205,6 +207,7 @@ class MellaStream(_TorchIterable):
 
         Raises:
             UnknownNameError: Unknown language, source, split, column, view or option.
+            OptionError: An option is out of its range.
             WhereError: `where` is not a filter of the columns of the index.
             WeightsError: `weights`, `temperature` or `epoch_samples` cannot be followed.
             RepositoryError: No repository there, or it holds nothing of what was asked for.
@@ -215,10 +218,17 @@ class MellaStream(_TorchIterable):
         expression = checked_where(where)
         _among("on_error", on_error, ("raise", "skip"))
         _among("remainder", remainder, ("keep", "repeat", "drop"))
-        _positive("batch_size", batch_size)
-        _positive("chunk_bytes", chunk_bytes)
+        seed = _whole("seed", seed)
+        batch_size = None if batch_size is None else _whole("batch_size", batch_size, 1)
+        chunk_bytes = _whole("chunk_bytes", chunk_bytes, 1)
+        threads = None if threads is None else _whole("threads", threads, 0)
         self._view = None if view is None else resolve_view(view)
         decodes = decode is not False and "image" in self._columns
+        if image_size is not None and decode is not True:
+            raise OptionError(
+                f"image_size={image_size!r} goes with decode=True; a Decoding has a size of its "
+                "own, and with decode=False the bytes stay as they are."
+            )
         self._decoding = _checked_decoding(decode, image_size, output) if decodes else None
         self.rank, self.world_size = _find_rank(rank, world_size)
         self.batch_size = batch_size
@@ -265,6 +275,11 @@ class MellaStream(_TorchIterable):
         self._place = _Place()
         self.skipped: list[Skipped] = []
         """What this process has skipped, with `on_error="skip"`."""
+        if remainder == "drop" and not self.layout(1).shares(self._mix.total)[0].samples:
+            raise OptionError(
+                f"remainder='drop' leaves nothing of {self._mix.total} samples: {world_size or 1} "
+                f"ranks with batches of {batch_size or 1} need more."
+            )
         self._warn_of_ragged_ranks()
         _register_with_torch()
 
@@ -276,12 +291,16 @@ class MellaStream(_TorchIterable):
         return self._place.epoch
 
     def set_epoch(self, epoch: int) -> None:
-        """Go to the start of an epoch, unless it is the one that is under way."""
+        """Go to the start of an epoch, unless it is the one that is under way.
+
+        To begin that one anew, load the state of a stream that has not begun.
+        """
+        epoch = _whole("epoch", epoch, 0)
         if epoch != self._place.epoch:
             self._place = _Place(epoch)
 
     def __len__(self) -> int:
-        """Steps of this rank in the epoch: those that were taken before it was resumed, and all."""
+        """Steps of this rank in the epoch, those that are done included."""
         spans, done = self._resume(self.layout(1))
         steps = divide(spans, self.layout(1))[self.rank][0].steps
         return steps + sum(taken for _, taken in self._place.done) - done
@@ -328,7 +347,7 @@ class MellaStream(_TorchIterable):
         Raises:
             StateError: It is the state of another choice of samples, or of another order.
         """
-        if not (isinstance(state, Mapping) and state.get("version") == 1):
+        if not _is_state(state):
             raise StateError(f"This is no state of a MellaStream: {str(state)[:200]}.")
         # Through JSON, where a checkpoint may have been, tuples are lists and keys are texts.
         theirs = json.loads(json.dumps(state["order"]))
@@ -342,6 +361,7 @@ class MellaStream(_TorchIterable):
         # A worker's own state goes back to it; in the main process it stands for the rank.
         worker = state["worker"] if _find_worker() is not None else None
         self._place = _Place(state["epoch"], done, worker)
+        self._warn_of_ragged_ranks()
 
     def layout(self, workers: int) -> Layout:
         """Return how the samples are divided when each rank has so many workers."""
@@ -357,17 +377,48 @@ class MellaStream(_TorchIterable):
         """Return how many steps of the division that is under way are done; 0 of a new one."""
         return self._resume(layout)[1]
 
-    def move(self, layout: Layout, steps: int, worker: int | None = None) -> None:
+    @property
+    def place(self) -> _Place:
+        """Where the stream stands: for `move` and `end_epoch`."""
+        return self._place
+
+    def move(self, since: _Place, layout: Layout, steps: int, worker: int | None = None) -> _Place:
         """Say that so many steps of a division are done: for who reads through other processes.
 
         Args:
+            since: Where the reader believes the stream to be: what its last move returned.
             layout: The division, that of the stream before or a new one.
             steps: Of each rank.
             worker: The part that this process reads, where it is not the whole of the rank.
+
+        Returns:
+            Where the stream is now.
+
+        Raises:
+            StateError: Somebody else has moved the stream since.
         """
-        done = self._place.done
+        self._check_not_moved(since)
+        done = since.done
         earlier = done[:-1] if done and done[-1][0] == layout else done
-        self._place = _Place(self.epoch, (*earlier, (layout, steps)), worker)
+        self._place = _Place(since.epoch, (*earlier, (layout, steps)), worker)
+        return self._place
+
+    def end_epoch(self, since: _Place) -> None:
+        """Say that the epoch is over.
+
+        Raises:
+            StateError: Somebody else has moved the stream since.
+        """
+        self._check_not_moved(since)
+        self._place = _Place(since.epoch + 1)
+
+    def _check_not_moved(self, since: _Place) -> None:
+        if self._place is not since:
+            raise StateError(
+                "The stream was moved (by set_epoch, load_state_dict or another iterator) while "
+                "this iterator was reading: its samples would be counted twice or not at all. "
+                "Make a new iterator of the stream, or a second MellaStream."
+            )
 
     def _resume(self, layout: Layout) -> tuple[list[Span], int]:
         """Return the positions that this layout divides, and how many steps of it are done."""
@@ -396,11 +447,12 @@ class MellaStream(_TorchIterable):
 
         They do not move the stream: `set_epoch` does.
         """
-        _positive("count", count)
+        _whole("count", count, 1)
         return [self._iterate(worker, count, moves=False) for worker in range(count)]
 
     def _iterate(self, worker: int, workers: int, *, moves: bool) -> Iterator[Any]:
-        layout, epoch = self.layout(workers), self.epoch
+        layout, place = self.layout(workers), self._place
+        epoch = place.epoch
         spans, done = self._resume(layout)
         # A DataLoader begins with its first worker, which so takes the next step.
         part = self._place.worker if self._place.worker is not None else (worker + done) % workers
@@ -408,29 +460,30 @@ class MellaStream(_TorchIterable):
         mine = after(parts[part], share.taken(part, workers, done))
         steps = range(done + (part - done) % workers, share.steps, workers)
         samples = self._samples(mine, epoch, in_parts=workers > 1)
-        skipped_before = len(self.skipped)
+        skipped: list[Skipped] = []
         try:
-            for step, batch in self._batches(samples, share, steps):
+            for step, batch in self._batches(samples, share, steps, skipped):
                 if moves:
-                    self.move(layout, step + 1, part if workers > 1 else None)
+                    place = self.move(place, layout, step + 1, part if workers > 1 else None)
                 if self.batch_size is not None:
                     yield batch
                 else:
                     yield from batch
             if moves:
-                self.set_epoch(epoch + 1)
+                self.end_epoch(place)
         finally:
             samples.close()
-            self._report(self.skipped[skipped_before:])
+            self.report(skipped)
 
     def _batches(
-        self, samples: Iterator[Any], share: Share, steps: Iterable[int]
+        self, samples: Iterator[Any], share: Share, steps: Iterable[int], skipped: list[Skipped]
     ) -> Iterator[tuple[int, list[Any]]]:
         for step in steps:
             batch = []
             for sample in islice(samples, share.size(step)):
                 if type(sample) is Skipped:
                     self.skipped.append(sample)
+                    skipped.append(sample)
                 else:
                     batch.append(sample)
             yield step, batch
@@ -448,13 +501,14 @@ class MellaStream(_TorchIterable):
         reads = read(self._repository, self._merged(spans, epoch, self._takes), self._fetching)
         threads = self._threads
         if threads is None:
-            threads = 0 if in_parts or self._decoding is None else len(os.sched_getaffinity(0))
+            threads = 0 if in_parts or self._decoding is None else _cores_of_rank()
         with closing(reads):
             if not threads:
                 yield from map(make, reads)
                 return
             with Threads(threads, patience=_PATIENCE) as pool:
-                yield from pool.map(make, reads, ahead=4 * threads)
+                # Decoded pictures are large: so many of them wait at most.
+                yield from pool.map(make, reads, ahead=threads + min(3 * threads, _DECODED_AHEAD))
 
     def _merged(
         self, spans: list[Span], epoch: int, of_cell: Callable[[int, int, int], Iterator[T]]
@@ -524,36 +578,48 @@ class MellaStream(_TorchIterable):
 
         return make
 
-    def _report(self, skipped: list[Skipped]) -> None:
+    def report(self, skipped: Sequence[Skipped]) -> None:
+        """Name skipped samples in a warning."""
         if skipped:
             named = "; ".join(f"{one.key} ({one.reason})" for one in skipped[:3])
             more = f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
             warnings.warn(
                 f"{len(skipped)} samples were skipped: {named}{more}. MellaStream.skipped has all.",
-                stacklevel=2,
+                stacklevel=3,
             )
 
     def _warn_of_ragged_ranks(self) -> None:
-        ragged = self._mix.total % self.world_size
-        if self.batch_size is None and self._remainder == "keep" and ragged:
+        spans, _ = self._resume(self.layout(1))
+        total = length(spans)
+        steps = [share.steps for share in self.layout(1).shares(total)]
+        if min(steps) < max(steps):
+            more = steps.count(max(steps))
             warnings.warn(
-                f"{self._mix.total} samples do not divide by {self.world_size} ranks: the first "
-                f"{ragged} yield one more. Where all must take as many steps, as in training, give "
-                "batch_size=, or remainder='repeat' or 'drop'.",
+                f"{total} samples do not divide by {self.world_size} ranks: the first {more} take "
+                "one step more. Where all must take as many, as in training, give "
+                "remainder='repeat' or 'drop', or a larger batch_size.",
                 stacklevel=3,
             )
 
 
 # Imported where it is needed: raw bytes need no Pillow.
 def _checked_decoding(
-    decode: "bool | Decoding", size: int | tuple[int, int] | None, output: str
+    decode: "bool | Decoding", size: int | Sequence[int] | None, output: str
 ) -> "Decoding":
     """Return how to decode, when all that it takes is there."""
     from mella.decode import Decoding, make_decoder
 
-    decoding = decode if isinstance(decode, Decoding) else Decoding(size=size, output=output)
-    make_decoder(decoding)
-    return decoding
+    if not isinstance(decode, Decoding):
+        decode = Decoding(size=_plain(size), output=output)
+    make_decoder(decode)
+    return decode
+
+
+def _plain(size: Any) -> Any:
+    """Return a size as `Decoding` has it, of a list (as YAML has it) or NumPy's integers."""
+    if isinstance(size, list | tuple):
+        return tuple(map(_plain, size))
+    return int(size) if isinstance(size, Integral) and not isinstance(size, bool) else size
 
 
 def _decoder(decoding: "Decoding | None") -> Callable[[Any], Any] | None:
@@ -570,10 +636,7 @@ def _decoded(
     try:
         return decode(image)
     except MellaError as error:
-        raise FormatError(
-            f"{repository.storage.name}/{take.cell.shards[take.shard]} at sample {take.key()}: "
-            f"{error}"
-        ) from error
+        raise damaged(take, repository, error) from error
 
 
 def _find_rank(rank: int | None, world_size: int | None) -> tuple[int, int]:
@@ -582,6 +645,7 @@ def _find_rank(rank: int | None, world_size: int | None) -> tuple[int, int]:
         raise OptionError(f"rank={rank!r}, world_size={world_size!r}: give both or neither.")
     if rank is None or world_size is None:
         rank, world_size = _rank_around()
+    rank, world_size = _whole("rank", rank), _whole("world_size", world_size, 1)
     if not 0 <= rank < world_size:
         raise OptionError(f"rank is a number from 0 below world_size={world_size}, got {rank}.")
     return rank, world_size
@@ -592,17 +656,26 @@ def _rank_around() -> tuple[int, int]:
     distributed: Any = sys.modules.get("torch.distributed")
     if distributed and distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank(), distributed.get_world_size()
-    names = ("RANK", "WORLD_SIZE")
-    values = [os.environ.get(name) for name in names]
-    if None in values:
+    rank, world_size = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")
+    if world_size in (None, "1") and rank in (None, "0"):
         return 0, 1
     try:
-        return int(values[0] or ""), int(values[1] or "")
+        return int(rank or ""), int(world_size or "")
     except ValueError:
         raise OptionError(
-            f"$RANK={values[0]!r} and $WORLD_SIZE={values[1]!r} are no numbers: give rank= and "
-            "world_size=."
+            f"$RANK={rank!r} and $WORLD_SIZE={world_size!r} are not two numbers: set both, or give "
+            "rank= and world_size=."
         ) from None
+
+
+def _cores_of_rank() -> int:
+    """Return how many cores this process has, of those that the ranks of this machine share."""
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    beside = os.environ.get("LOCAL_WORLD_SIZE", "1")  # as torchrun sets it
+    return max(1, cores // int(beside)) if beside.isdecimal() and int(beside) else cores
 
 
 def _find_worker() -> tuple[int, int] | None:
@@ -624,9 +697,44 @@ def _among(name: str, value: object, known: Sequence[str]) -> None:
         raise unknown_name(name, value, known)
 
 
-def _positive(name: str, value: int | None) -> None:
-    if value is not None and value < 1:
-        raise OptionError(f"{name} is a number from 1, got {value!r}.")
+def _whole(name: str, value: object, least: int | None = None) -> int:
+    """Return an option as an int; NumPy's integers count."""
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]  # it says what is none
+    except TypeError:
+        number = None
+    if number is None or (least is not None and number < least):
+        whole = "a whole number" if least is None else f"a whole number from {least}"
+        raise OptionError(f"{name} is {whole}, got {value!r}.")
+    return number
+
+
+def _is_state(state: object) -> bool:
+    """Whether this is what `state_dict` returned, perhaps through JSON or torch.save."""
+    if not (isinstance(state, Mapping) and state.get("version") == 1):
+        return False
+    done = state.get("done")
+    return (
+        _is_count(state.get("epoch"), 0)
+        and isinstance(state.get("order"), Mapping)
+        and "worker" in state
+        and isinstance(done, list | tuple)
+        and all(_is_division(*one) for one in done if isinstance(one, list | tuple))
+        and all(isinstance(one, list | tuple) for one in done)
+    )
+
+
+def _is_division(*values: object) -> bool:
+    if len(values) != 5:
+        return False
+    world_size, workers, batch_size, remainder, steps = values
+    sizes = (world_size, workers, batch_size)
+    known = remainder in ("keep", "repeat", "drop")
+    return known and all(_is_count(size, 1) for size in sizes) and _is_count(steps, 0)
+
+
+def _is_count(value: object, least: int) -> bool:
+    return type(value) is int and value >= least
 
 
 def _difference(theirs: Any, ours: Any) -> str:

@@ -34,6 +34,8 @@ class Threads:
                 Work that ends soon and runs native code needs some: where the end of the
                 interpreter cuts a thread off inside such code, the process may abort.
         """
+        if count < 1:
+            raise ValueError(f"A pool has one thread or more, got count={count}.")
         self._work: _Queue = queue.SimpleQueue()
         threads = [threading.Thread(target=self._run, daemon=True) for _ in range(count)]
         for thread in threads:

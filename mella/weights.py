@@ -1,10 +1,12 @@
 """How many samples of each cell an epoch has: all of them, or as weights say."""
 
-import math
 from collections.abc import Mapping
 
 from mella.errors import MellaError, unknown_name
 from mella.order import apportion
+
+_LEAST_TEMPERATURE = 0.01
+_GREATEST_WEIGHT = 1e100
 
 
 class WeightsError(MellaError, ValueError):
@@ -39,10 +41,12 @@ def samples_per_epoch(
         WeightsError: A weight or the temperature is out of range, or a name is missing.
         UnknownNameError: A name that is neither a cell nor a language nor a source here.
     """
-    if not temperature > 0:
-        raise WeightsError(f"temperature is a number above 0, got {temperature!r}.")
-    if epoch_samples is not None and epoch_samples < 1:
-        raise WeightsError(f"epoch_samples is a number from 1, got {epoch_samples!r}.")
+    if not temperature >= _LEAST_TEMPERATURE:
+        raise WeightsError(
+            f"temperature is a number from {_LEAST_TEMPERATURE}, got {temperature!r}."
+        )
+    if epoch_samples is not None and not (type(epoch_samples) is int and epoch_samples >= 1):
+        raise WeightsError(f"epoch_samples is a whole number from 1, got {epoch_samples!r}.")
     total = sum(sizes.values())
     if weights is None and temperature == 1 and epoch_samples in (None, total):
         return list(sizes.values())
@@ -64,8 +68,10 @@ def _shares(by_size: Mapping[str, float], weights: Mapping[str, float]) -> dict[
     for name, weight in weights.items():
         if name not in known:
             raise unknown_name("name in weights", name, known)
-        if not (math.isfinite(weight) and weight >= 0):
-            raise WeightsError(f"A weight is a number from 0, got {name!r}: {weight!r}.")
+        if not 0 <= weight <= _GREATEST_WEIGHT:
+            raise WeightsError(
+                f"A weight is a number from 0 to {_GREATEST_WEIGHT:g}, got {name!r}: {weight!r}."
+            )
     group_of = next((kind for kind in kinds if set(kind.values()) == set(weights)), None)
     if group_of is None:
         wanted = " or ".join(", ".join(sorted(set(kind.values()))) for kind in kinds)

@@ -228,6 +228,13 @@ def test_workers_read_for_a_data_loader(repo: Path, start: str, workers: int) ->
 # On disk.
 
 
+def test_a_key_is_in_it_or_not_and_no_image_is_decoded(repo: Path) -> None:
+    loaded = load(repo)
+    assert loaded[3]["key"] in loaded
+    assert "none" not in loaded
+    assert loaded[3]["text"] not in loaded["key"]
+
+
 def test_nothing_is_copied(repo: Path, cache: Path) -> None:
     rows = load(repo)
     assert len([row["image"] for row in rows]) == 10

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import pickle
 import threading
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -50,6 +51,15 @@ def ranges(server: FaultServer) -> list[tuple[str | None, int, int]]:
 def test_a_range_is_those_bytes_and_no_more(server: FaultServer, client: HttpClient) -> None:
     assert client.get(f"{server.url}/file", span=(10, 30)).body == CONTENT[10:30]
     assert ranges(server) == [("bytes=10-29", 206, 20)]
+
+
+def test_a_server_without_ranges_is_warned_of_once(server: FaultServer, client: HttpClient) -> None:
+    server.then(Fault(whole=True), Fault(whole=True))
+    with pytest.warns(UserWarning, match="does not serve ranges"):
+        assert client.get(f"{server.url}/file", span=(10, 30)).body == CONTENT[10:30]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert client.get(f"{server.url}/file", span=(20, 30)).body == CONTENT[20:30]
 
 
 def test_a_file_is_whole(server: FaultServer, client: HttpClient) -> None:

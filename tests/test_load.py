@@ -15,12 +15,14 @@ import pyarrow.compute as pc
 import pytest
 
 from mella import FormatError, RepositoryError, UnknownNameError, WhereError, load_mella
+from mella.cache import RangeCache
+from mella.errors import OptionError
 from mella.index import read_index, write_index
 from mella.manifest import MANIFEST, Manifest
 from mella.plan import COLUMNS
 from mella.schema import METADATA
 from mella.shards import encode_sample
-from repositories import Cell, Sample, build, manifest_of, samples, serve, stored_order
+from repositories import Cell, Sample, build, manifest_of, sample, samples, serve, stored_order
 
 CELLS: dict[Cell, list[Sample]] = {
     ("culture", "th", "train"): samples("culture", "th", 7),
@@ -402,6 +404,22 @@ def test_damaged_samples_are_left_out_and_named_where_that_is_asked_for(copy: Pa
     with pytest.warns(UserWarning, match=f"Sample {victim.key} of culture/th is left out: .*other"):
         found = keys_of_rows(load_mella("th", "culture", repo=copy, on_error="skip", decode=False))
     assert found == [key for key in keys_of(order_of_th()) if key != victim.key]
+
+
+def test_images_that_cannot_be_decoded_are_left_out_where_that_is_asked_for(tmp_path: Path) -> None:
+    good = samples("culture", "th", 5)
+    bad = sample("culture", "th", good[2].image[:-200], "ภาพครึ่งเดียว")
+    cells = {("culture", "th", "train"): [*good[:2], bad, *good[3:]]}
+    repo = build(tmp_path / "repo", cells)
+    with pytest.warns(UserWarning, match=f"Sample {bad.key} of culture/th is left out: .*tar at"):
+        found = keys_of_rows(load_mella("th", "culture", repo=repo, on_error="skip"))
+    assert sorted(found) == sorted(one.key for one in good if one is not good[2])
+
+
+def test_options_of_streaming_are_refused_without_it(repo: Path, tmp_path: Path) -> None:
+    for options in ({"on_error": "skip"}, {"cache": RangeCache(tmp_path, 1 << 20)}):
+        with pytest.raises(OptionError, match="are for streaming"):
+            load_mella("th", repo=repo, streaming=False, **options)
 
 
 def keys_of_rows(rows: Any) -> list[str]:

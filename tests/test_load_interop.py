@@ -140,7 +140,7 @@ def test_pieces_are_as_many_as_divide_well(tmp_path: Path, rows: int, few: int) 
 @given(st.lists(st.integers(1, 60), max_size=5), st.integers(192, 400))
 def test_pieces_have_a_row_each_and_every_row_once(sizes: list[int], last: int) -> None:
     cells = [cell_of(size) for size in (*sizes, last)]
-    pieces = cut(Repository(FolderStorage(Path())), cells, ("image",), skip=False)
+    pieces = cut(Repository(FolderStorage(Path())), cells, ("image",), skip=False, decode=False)
     assert len(pieces) % 24 == 0
     for cell in cells:
         runs = [(piece.start, piece.stop) for piece in pieces if piece.cell is cell]

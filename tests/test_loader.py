@@ -374,8 +374,9 @@ def test_a_damaged_sample_is_skipped_and_no_other(
     damaged: tuple[Path, str], num_workers: int
 ) -> None:
     folder, key = damaged
-    batches, _ = loader(folder, num_workers, on_error="skip")
+    batches, one = loader(folder, num_workers, on_error="skip")
     found = list(batches)
+    assert [skipped.key for skipped in one.skipped] == [key]
     assert sorted([*keys(found), key]) == ALL
     assert len(found) == STEPS
 

@@ -1,5 +1,6 @@
 """`load_index`: the rows and columns of indexes, without an image."""
 
+import pickle
 import re
 import shutil
 from pathlib import Path
@@ -75,6 +76,13 @@ def test_from_a_server_each_index_comes_once(repo: Path) -> None:
             "/manifest.json",
             "/index/culture/th/train.parquet",
         ]
+
+
+def test_it_can_be_pickled_and_asked_where_it_lies(repo: Path) -> None:
+    rows = load_index("th", repo=repo)
+    again = pickle.loads(pickle.dumps(rows))
+    assert again.to_table().equals(rows.to_table())
+    assert all(str(repo) in path for path in again.files)
 
 
 def test_what_is_not_there_is_refused_as_in_load_mella(repo: Path) -> None:

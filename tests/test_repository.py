@@ -17,7 +17,7 @@ from mella.cache import RangeCache
 from mella.errors import FormatError, RepositoryError
 from mella.http import Retry
 from mella.manifest import MANIFEST
-from mella.repository import Repository, open_repository
+from mella.repository import FolderStorage, Repository, open_repository
 from repositories import build, manifest_of, samples, serve
 
 CELL = ("culture", "th", "train")
@@ -67,6 +67,11 @@ PLACES = [_folder, _file_url, _memory, _web, _web_without_ranges, _zip]
 def repo(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
     place: Callable[[Path], Iterator[str]] = request.param
     yield from place(folder)
+
+
+def test_a_file_url_is_a_folder(folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(folder, tmp_path / "a b")
+    assert isinstance(open_repository(copy.as_uri()).storage, FolderStorage)
 
 
 def test_every_place_gives_the_same_bytes(repo: str, folder: Path) -> None:

@@ -5,7 +5,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from fault_server import Fault, FaultServer
 from mella import FormatError, MellaStream, RangeCache, RepositoryError, load_mella
@@ -50,6 +52,35 @@ def stream(repo: Path | str, **options: Any) -> MellaStream:
 @pytest.fixture(scope="module")
 def whole(repo: Path) -> list[dict[str, Any]]:
     return [*stream(repo)]
+
+
+class FailingFileSystem(MemoryFileSystem):
+    """A file system whose every other reading fails."""
+
+    protocol = "failing"
+    calls = 0
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return "/" + path.rpartition("://")[2].strip("/")
+
+    def cat_file(self, path: str, **span: Any) -> bytes:
+        FailingFileSystem.calls += 1
+        if FailingFileSystem.calls % 2:
+            raise ConnectionResetError("by peer")
+        return bytes(super().cat_file(path, **span))
+
+
+def test_a_file_system_that_fails_is_read_again(repo: Path, whole: list[dict[str, Any]]) -> None:
+    fsspec.register_implementation("failing", FailingFileSystem, clobber=True)
+    files = MemoryFileSystem()
+    files.put(str(repo), "/failing-repo", recursive=True)
+    FailingFileSystem.calls = 0
+    try:
+        assert [*stream("failing://failing-repo")] == whole
+        assert FailingFileSystem.calls > 10
+    finally:
+        files.rm("/failing-repo", recursive=True)
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -171,6 +202,18 @@ def test_with_a_cache_everything_is_fetched_once(
         assert [*stream(server.url, cache=cache)] == whole
         later = {asked.path for asked in server.requests[fetched:]}
         assert later == {"/manifest.json"}
+
+
+def test_wrong_bytes_do_not_stay_in_a_cache(
+    repo: Path, tmp_path: Path, whole: list[dict[str, Any]]
+) -> None:
+    cache = RangeCache(tmp_path / "cache", 100 << 20)
+    with FaultServer(repo) as server:
+        server.then(FAULTS["wrong bytes"])
+        assert [*stream(server.url, cache=cache)] == whole
+        fetched = len(server.requests)
+        assert [*stream(server.url, cache=cache)] == whole
+        assert {asked.path for asked in server.requests[fetched:]} == {"/manifest.json"}
 
 
 def test_a_damaged_cache_is_read_anew(
