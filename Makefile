@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench bench-decode bench-language bench-loading sample clean
+.PHONY: demo test lint bench bench-building bench-decode bench-language bench-loading sample clean
 
 demo: $(VENV)/build-ready  ## Run both pipelines on the embedded mini-web, into mella-demo/
 	$(BIN)/mella-build demo --out mella-demo
@@ -22,7 +22,14 @@ bench: $(VENV)/dev-ready  ## Measure speed beside peers; run nothing else meanwh
 
 bench-language: $(VENV)/dev-ready  ## Measure the language step; gets CLDR's emoji names from npm
 	mkdir -p build && cd build && npm pack --silent cldr-annotations-full && tar xzf cldr-annotations-full-*.tgz
-	$(BIN)/python benchmarks/language_id.py build/package/annotations
+	$(BIN)/python benchmarks/language_id.py build/package/annotations build
+
+bench-building: $(VENV)/dev-ready  ## Measure building beside peers; gets documentation from Debian, peers from PyPI
+	mkdir -p build && $(BIN)/python benchmarks/candidates.py build/candidates
+	$(PYTHON) -m venv build/peer && build/peer/bin/pip install --quiet img2dataset
+	$(BIN)/python benchmarks/fetching.py build/peer/bin/python
+	$(BIN)/pip install --quiet imagehash && $(BIN)/python benchmarks/hashing.py
+	$(BIN)/python benchmarks/shards.py
 
 bench-decode: $(VENV)/dev-ready  ## Measure decoding; docs/decoding.md says how to get the photos
 	$(BIN)/python benchmarks/decode.py build/photos

@@ -12,10 +12,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from mella.builders.culture.pipeline import CultureRecipe, culture_steps, read_culture
+from mella.builders.curate.benchmarks import BenchmarkFiles
 from mella.builders.curate.pack import TARS
 from mella.builders.curate.release import Release, manifest_in, release
 from mella.builders.engine.executor import LocalExecutor
 from mella.builders.engine.parts import Stage
+from mella.builders.engine.replay import check_replay
 from mella.builders.engine.runner import Pipeline, Progress, digest_inputs, run
 from mella.builders.engine.step import canonical
 from mella.builders.linguistics.pipeline import (
@@ -66,17 +68,22 @@ def plan_build(recipe_file: Path, work: Path) -> Build:
     source = recipe.word("source", SOURCES)
     made: CultureRecipe | LinguisticsRecipe
     if source == "culture":
-        made, files = read_culture(recipe)
+        made, files, benchmarks = read_culture(recipe)
         inputs = [(file, "file") for file in files]
     else:
         made, inputs = read_linguistics(recipe)
+        benchmarks = BenchmarkFiles()
     names = _names([path for path, _ in inputs])
     rows = sorted((name, str(path), kind) for name, (path, kind) in zip(names, inputs, strict=True))
     digests = [_digest(Path(path), kind) for _, path, kind in rows]
-    build = _build_hash(made, [(row[0], digest) for row, digest in zip(rows, digests, strict=True)])
+    build = _build_hash(
+        made,
+        [(row[0], digest) for row, digest in zip(rows, digests, strict=True)],
+        benchmarks.digest(),
+    )
     work = work.resolve()
     if isinstance(made, CultureRecipe):
-        steps = culture_steps(made, build, work / TARS)
+        steps = culture_steps(made, benchmarks, build, work / TARS)
     else:
         steps = linguistics_steps(made, build, work / TARS)
     table = pa.table([list(column) for column in zip(*rows, strict=True)], schema=_INPUTS)
@@ -95,8 +102,17 @@ def run_build(
     on_progress: Callable[[Progress], None] = lambda _: None,
     *,
     allow_empty: bool = False,
+    replay: bool = False,
 ) -> Manifest:
     """Run a build, going on where an earlier run stopped, and release it into the folder `out`.
+
+    Args:
+        build: What to run.
+        out: Folder of the repository.
+        workers: Processes.
+        on_progress: Called after each task.
+        allow_empty: Whether a language may lose all samples that the repository had.
+        replay: Only cut stored scores anew; see `mella.builders.engine.replay`.
 
     Returns:
         The manifest of the repository in `out`.
@@ -107,12 +123,15 @@ def run_build(
         FormatError: `out` holds a manifest that this package cannot replace, or what an earlier
             run left in `work` is damaged.
         StepError: A step failed; what is finished stays.
+        ReplayError: A replay would have to run a step before the cut; nothing was run.
         ReleaseError: A language of the repository would lose all its samples, and `allow_empty` is
             not set.
     """
     _check_apart(build, out)
     manifest_in(out)  # an error now, not after hours
     with damage_named(build.work):
+        if replay:
+            check_replay(build.pipeline, build.work)
         with LocalExecutor(workers) as executor:
             stages = run(build.pipeline, build.work, executor, on_progress)
         return release(stages, build.work / TARS, out, build.about, allow_empty=allow_empty)
@@ -150,8 +169,14 @@ def _check_apart(build: Build, out: Path) -> None:
                 )
 
 
-def _build_hash(recipe: CultureRecipe | LinguisticsRecipe, inputs: list[tuple[str, str]]) -> str:
-    identity = {"recipe": canonical(recipe), "inputs": sorted(inputs)}
+def _build_hash(
+    recipe: CultureRecipe | LinguisticsRecipe, inputs: list[tuple[str, str]], benchmarks: str
+) -> str:
+    identity = {
+        "recipe": canonical(recipe),
+        "inputs": sorted(inputs),
+        "benchmarks": benchmarks,
+    }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 

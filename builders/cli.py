@@ -11,8 +11,11 @@ import click
 
 from mella.builders import console as views
 from mella.builders.build import damage_named, plan_build, run_build
-from mella.builders.engine.ledger import explain, funnel
+from mella.builders.engine.ledger import funnel, funnel_by
+from mella.builders.engine.parts import write_atomically
 from mella.builders.engine.runner import open_run
+from mella.builders.report.page import write_page
+from mella.builders.report.story import trace
 from mella.errors import MellaError
 from mella.schema import SPLITS
 
@@ -59,6 +62,7 @@ def cli() -> None:
     mella-build run mella-demo/culture.toml       do it; run again to go on after a stop
     mella-build funnel mella-demo/culture.toml    how many rows each rule rejected
     mella-build explain mella-demo/culture.toml URL   what became of one page or image
+    mella-build run --replay mella-demo/culture.toml  other thresholds, nothing fetched or scored
     """  # noqa: D301 - click knows the character \b: keep these lines as they are
 
 
@@ -114,6 +118,11 @@ def plan(recipe: Path, work: Path | None, *, as_json: bool) -> None:
     is_flag=True,
     help="Replace the samples of a language even if the build keeps none in it.",
 )
+@click.option(
+    "--replay",
+    is_flag=True,
+    help="Only cut stored scores anew: stop if anything before the cut would have to run.",
+)
 @JSON
 def run_command(
     recipe: Path,
@@ -122,18 +131,20 @@ def run_command(
     workers: int,
     *,
     allow_empty: bool,
+    replay: bool,
     as_json: bool,
 ) -> None:
     """Run RECIPE and put the samples into a repository.
 
     What has finished is not done again: stopped or killed, run the same command to go on. A changed
-    threshold repeats just the steps that depend on it.
+    threshold repeats just the steps that depend on it. With --replay, nothing is fetched or scored:
+    change [cuts] in the recipe, and see within seconds what other thresholds keep.
     """
     build = plan_build(recipe, work or _work_of(recipe))
     out = out or recipe.parent / "data"
     bars = views.Bars(views.output(stderr=True))
     with bars.progress:
-        manifest = run_build(build, out, workers, bars.show, allow_empty=allow_empty)
+        manifest = run_build(build, out, workers, bars.show, allow_empty=allow_empty, replay=replay)
     there = {entry.lang for entry in manifest.indexes if entry.source == build.about.source}
     if empty := [lang for lang in build.about.langs if lang not in there]:
         click.echo(f"Warning: no {build.about.source} sample in {', '.join(empty)}.", err=True)
@@ -153,16 +164,38 @@ def run_command(
 
 @cli.command("funnel")
 @FINISHED
+@click.option("--by", type=click.Choice(["lang"]), help="Tell the rows of each language apart.")
+@click.option(
+    "--html",
+    "page",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a page with all languages, rejected examples, scores and cut lines to this file.",
+)
 @JSON
-def funnel_command(build: Path, *, as_json: bool) -> None:
-    """Show what became of every row of BUILD: a recipe that was run, or the work folder of one."""
+def funnel_command(build: Path, by: str | None, page: Path | None, *, as_json: bool) -> None:
+    """Show what became of every row of BUILD: a recipe that was run, or the work folder of one.
+
+    Rows whose language is not known yet are counted under "-". The page that --html writes is one
+    file that loads nothing else. It quotes pages, so treat it as you would treat the pages.
+    """
     folder = _folder_of(build)
+    title = f"{build}: what became of every row"
     with damage_named(folder):
-        levels = funnel(open_run(folder))
-    if as_json:
+        stages = open_run(folder)
+        if page is not None:
+            write_atomically(page, lambda path: write_page(stages, str(build), path))
+        levels = funnel(stages)
+        apart = funnel_by(stages, by) if by else []
+    if as_json and by:
+        _write_json([{value: asdict(one) for value, one in level.items()} for level in apart])
+    elif as_json:
         _write_json([asdict(level) for level in levels])
-        return
-    views.output().print(views.funnel_table(levels, f"{build}: what became of every row"))
+    elif by:
+        views.output().print(views.funnel_by_table(apart, title))
+    else:
+        views.output().print(views.funnel_table(levels, title))
+    if page is not None:
+        click.echo(f"Wrote {page}.", err=True)
 
 
 @cli.command("explain")
@@ -170,23 +203,24 @@ def funnel_command(build: Path, *, as_json: bool) -> None:
 @click.argument("needle")
 @JSON
 def explain_command(build: Path, needle: str, *, as_json: bool) -> None:
-    """Tell the story of every row that NEEDLE names, in BUILD (a recipe, or its work folder).
+    """Tell the whole story of what NEEDLE names, in BUILD (a recipe, or its work folder).
 
     NEEDLE is the address of a page or an image, the key of a sample, or the SHA-256 of an image.
-    Ends with code 1 where there is no such row.
+    The story goes from the page it came from to the sample that was made of it, with what each step
+    found and which of them rejected it. Ends with code 1 where there is no such row.
     """
     folder = _folder_of(build)
     with damage_named(folder):
         stages = open_run(folder)
-        stories = explain(stages, needle)
+        chapters = trace(stages, needle)
     if as_json:
-        _write_json([asdict(story) for story in stories])
+        _write_json([asdict(chapter) for chapter in chapters])
     else:
-        for story in stories:
-            views.output().print(views.story_table(story))
+        for chapter in chapters:
+            views.output().print(views.chapter_table(chapter))
     if unfinished := [stage.name for stage in stages if not stage.finished()]:
         click.echo(f"Not finished, so more may follow: {', '.join(unfinished)}.", err=True)
-    if not stories:
+    if not chapters:
         raise click.ClickException(
             f"No row of {build} has the URL, key or hash {needle!r}. Give it in full, as the page "
             "or the index writes it."

@@ -4,19 +4,22 @@ Texts of pages and paths stand in the tables as they are: `rich` would take word
 its markup, and names between colons for emoji.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.console import Console, Group
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from mella.builders.engine.ledger import Level, Story
+from mella.builders.engine.ledger import Level
 from mella.builders.engine.parts import Stage
 from mella.builders.engine.runner import Progress as Done
+from mella.builders.report.story import Chapter
 from mella.manifest import Manifest
 
 _WIDE = 10_000
+_LONG = 600  # characters of a value, the text of a page for one; JSON has them all
 
 
 def output(*, stderr: bool = False) -> Console:
@@ -92,13 +95,51 @@ def repository_table(manifest: Manifest, title: str) -> Group:
     return _titled(title, table)
 
 
-def story_table(story: Story) -> Group:
-    """Return all that is known of one row, and where it ended."""
-    end = f"rejected by {story.step}: {story.reason}" if story.step else "kept"
+def funnel_by_table(levels: Sequence[Mapping[str, Level]], title: str) -> Group:
+    """Return what became of every row, a column for each value that they are told apart by."""
+    table = Table()
+    values = sorted({value for level in levels for value in level})
+    for name in ("step", "reason"):
+        table.add_column(name)
+    for name in (*values, "all"):
+        table.add_column(name, justify="right")
+    for level in filter(None, levels):
+        table.add_section()
+        first = next(iter(level.values()))
+        for number, reject in enumerate(first.rejects):
+            rows = {value: one.rejects[number].rows for value, one in level.items()}
+            table.add_row(reject.step, reject.reason, *_counts(rows, values))
+        kept = {value: one.kept for value, one in level.items()}
+        table.add_row("", "kept", *_counts(kept, values), style="green")
+        rows = {value: one.rows for value, one in level.items()}
+        table.add_row("", first.unit, *_counts(rows, values), style="bold")
+    return _titled(title, table)
+
+
+def chapter_table(chapter: Chapter) -> Group:
+    """Return all that is known of one row: what each step wrote, and where it ended."""
+    end = f"rejected by {chapter.step}: {chapter.reason}" if chapter.step else "kept"
+    origin = "".join(f", from #{number}" for number in chapter.came_from)
     table = Table(show_header=False)
-    for name, value in story.row.items():
-        table.add_row(name, Text(str(value)))
-    return _titled(f"{story.unit}: {end}", table)
+    for verdict in chapter.verdicts:
+        table.add_section()
+        shown = {name: _shown(value) for name, value in verdict.wrote.items()}
+        if verdict.reason is not None:
+            shown["reason"] = verdict.reason
+        for number, (name, value) in enumerate(shown.items()):
+            table.add_row("" if number else verdict.step, name, Text(value))
+        if not shown:
+            table.add_row(verdict.step, "", "passed")
+    return _titled(f"#{chapter.number} {chapter.unit}: {end}{origin}", table)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return "; ".join(_shown(one) for one in value)
+    if isinstance(value, dict):
+        return " ".join(f"{name}={one}" for name, one in value.items() if one is not None)
+    text = str(value)
+    return text if len(text) <= _LONG else f"{text[:_LONG]}… ({len(text):,} characters)"
 
 
 def _titled(title: str, table: Table) -> Group:
@@ -108,3 +149,9 @@ def _titled(title: str, table: Table) -> Group:
 
 def _count(rows: int, of: int) -> tuple[str, str]:
     return f"{rows:,}", f"{rows / of:.1%}" if of else ""
+
+
+def _counts(of: Mapping[str, int], values: Sequence[str]) -> list[str]:
+    return [f"{of[value]:,}" if of.get(value) else "" for value in values] + [
+        f"{sum(of.values()):,}"
+    ]

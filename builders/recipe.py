@@ -102,6 +102,14 @@ class Recipe:
         found = self._paths(patterns, Path.is_dir, "folder")
         return list(dict.fromkeys(path.resolve() for path in found))
 
+    def paths(self, patterns: Iterable[str]) -> list[Path]:
+        """Return the files and folders that paths or glob patterns of the recipe name.
+
+        Raises:
+            RecipeError: One of them names nothing.
+        """
+        return list(dict.fromkeys(self._paths(patterns, Path.exists, "file or folder")))
+
     def end(self) -> None:
         """Check that every key was taken.
 

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from bisect import bisect_right
 from collections import Counter
+from functools import lru_cache
 
 UNKNOWN_SCRIPT = "Zzzz"
 """ISO 15924 code under which the letters of all other scripts are counted."""
@@ -62,10 +63,13 @@ def normalise(text: str) -> str:
     HTML entities are not resolved: that is for whoever reads the HTML. Normalising twice is the
     same as once.
     """
-    text = _INVISIBLE.sub("", text)
-    text = _LINE_BREAK_HINT.sub("", text)
+    printable = text.isprintable()  # most texts are: nothing to look for but what looks blank
+    if not printable:
+        text = _INVISIBLE.sub("", text)
+        text = _LINE_BREAK_HINT.sub("", text)
     text = _BLANK.sub(" ", text)
-    text = _JOINERS.sub(_joiner, text)
+    if not printable:
+        text = _JOINERS.sub(_joiner, text)
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
@@ -93,6 +97,7 @@ def dominant_script(text: str) -> str | None:
     return max(counts, key=counts.__getitem__, default=None)
 
 
+@lru_cache(maxsize=8192)
 def _script(letter: str) -> str:
     point = ord(letter)
     index = bisect_right(_STARTS, point) - 1

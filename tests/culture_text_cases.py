@@ -1,6 +1,11 @@
-"""Texts that each text rule rejects, and near ones that it keeps, in every language."""
+"""Texts that each text rule rejects, and near ones that it keeps, in every language.
+
+Rules that go by the words of a language have more in `culture_text_languages`.
+"""
 
 from mella.builders.culture import text_rules as rules
+from mella.builders.culture.mojibake import is_mojibake
+from mella.builders.culture.personal_data import has_personal_data
 
 REJECTED = {
     rules.is_markup: [
@@ -12,7 +17,7 @@ REJECTED = {
         '경복궁" width="300',
         "[[Súbor:Hrad]]",
     ],
-    rules.is_mojibake: [
+    is_mojibake: [
         "KarlÅ¯v most v Praze",  # cs, UTF-8 read as cp1252
         "KarlĹŻv most",  # cs, as cp1250
         "РџСЂРёРІРµС‚, РјРёСЂ",  # ru, as cp1251
@@ -56,7 +61,7 @@ REJECTED = {
         "thairath.co.th",
         "http://a.hu http://b.hu",
     ],
-    rules.has_contact: [
+    has_personal_data: [
         "Наручите мед: pera@selo.sr.example, телефон 011 555 0199",
         "Звоните +7 (495) 555-01-99",
         "Volejte +420 222 555 019",
@@ -150,12 +155,16 @@ REJECTED = {
         "أحذية، أحذية نسائية، جلد، رخيصة، تخفيضات، حقائب",
         "#praha #hrad #zima #sníh",
     ],
+    rules.is_advert: [
+        "Buy cheap shoes online",
+        "КУПИТЬ ШУБУ НЕДОРОГО",
+    ],
 }
 
 # Good texts that come near to a rule.
 KEPT = {
     rules.is_markup: ["Teplota < 0 °C a > -5 °C", "AT&T otevírá pobočku", "Graf funkce y = 2x"],
-    rules.is_mojibake: [
+    is_mojibake: [
         "Nguyễn Thị Ánh Viên",
         "Ђоковић",
         "Žluťoučký kůň úpěl ďábelské ódy",
@@ -186,7 +195,7 @@ KEPT = {
         "Dr. Nguyễn Văn A",
         "Сайт www.gosuslugi.ru на экране",
     ],
-    rules.has_contact: [
+    has_personal_data: [
         "Apollo 11 na Měsíci 20. 7. 1969",
         "Автобус 0123 на остановке",
         "Deset 10 000 dinara iz 1994",
@@ -238,5 +247,9 @@ KEPT = {
         "김치, 나물, 국, 밥",
         "Слева направо: Иван Петров, Ольга Смирнова, Пётр Ильин",
         "#Praha v zimě",
+    ],
+    rules.is_advert: [
+        "A cheap market stall",
+        "Выгодная покупка, картина Федотова",
     ],
 }

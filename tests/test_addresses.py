@@ -3,7 +3,7 @@
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from mella.builders.culture.addresses import ImageSource, best_source, parse_srcset, resolve_url
@@ -73,3 +73,22 @@ def test_resolving_never_raises_and_gives_plain_http_or_a_reason(base, reference
             assert url.isascii()
             assert not set(' "<>#\\\t\n') & set(url)
             assert resolve_url(start, url) == (url, None)
+
+
+PIECES = st.sampled_from(
+    ("a", "b.png", ".", "..", "/", "//", "?", "x=1", "#", "%20", ":", "http:", "//h.cz", "h.cz",
+     "A.cz", ":80", "@", ";", "é", "+", "'", "1", "&", "\\", "https://h.example.cz")
+)  # fmt: skip
+STARTS = st.sampled_from(["http://a.b.cz/", "https://x.example/", "http://a.cz", "http://A.cz/"])
+
+
+@given(STARTS, st.lists(PIECES, max_size=5), st.lists(PIECES, max_size=5))
+@example("http://a.b.cz/", ["a", "/", "b.png", "?", "/"], ["a", "/", "b.png", "?", "x=1"])
+@example("http://a.b.cz/", ["a"], ["/", "a"])
+@example("http://a.b.cz/", [], ["https://h.example.cz", "/", "a", "?", "/"])
+def test_plain_addresses_are_resolved_as_all_others(start, path, reference):
+    # Of what a fragment follows, everything has to be parsed; resolving drops it.
+    base, words = start + "".join(path), "".join(reference)
+    parsed = resolve_url(base, words + "#parsed")
+    assume("#" not in words and words)
+    assert resolve_url(base, words) == parsed

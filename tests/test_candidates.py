@@ -51,16 +51,25 @@ def test_one_image_with_all_that_the_page_says_of_it(find):
         "page_url": PAGE_URL,
         "domain": "example.cz",
         "page_lang": "cs-cz",
+        "element_lang": None,
         "page_text": "Pražský hrad v zimě Foto: Karel CC",
         "ordinal": 0,
+        "image_role": "img",
         "image_url": "https://www.muzeum.example.cz/a/hrad.jpg",
         "image_host": "www.muzeum.example.cz",
-        "alt": "Hrad v zimě",
+        "alt": "Hrad\u00a0v zimě",
         "caption": "Foto: Karel",
         "title": "Hrad",
+        "aria_label": None,
+        "og_alt": None,
+        "structured_text": None,
+        "heading": "Pražský hrad",
+        "paragraph": "v zimě",
         "license": "https://www.muzeum.example.cz/by",
+        "license_origin": "rel",
         "declared_width": 640,
         "declared_height": 480,
+        "page_signals": [],
         "collected_at": "2024-01-02T03:04:05Z",
         "reason": None,
     }
@@ -206,18 +215,178 @@ def test_the_language_of_a_page(find, head, header, language):
 
 def test_the_licence_of_a_page(find):
     by = "https://creativecommons.org/licenses/by/4.0/"
+    zero = "https://creativecommons.org/publicdomain/zero/1.0/"
+    shouted = "https://creativecommons.org/PUBLICDOMAIN/ZERO/1.0/"
     for tag, found in (
-        (f"<link rel='license' href='{by}#x'>", by),
-        (f"<p><a href='{by}'>c</a>", by),
-        ("<a rel='external' href='/license'>c</a>", None),
+        (f"<link rel='license' href='{by}#x'>", (by, "rel")),
+        (f"<p><a href='{by}'>c</a>", (by, "cc_link")),
+        (f"<a href='{zero}'>c</a><a REL='me License' href='{by}'>c</a>", (by, "rel")),
+        ("<a rel='external' href='/license'>c</a>", (None, None)),
+        ("<meta name='DC.Rights' content=' CC  BY 4.0 '>", ("CC BY 4.0", "meta")),
+        (f"<meta name=license content=x><a href='{zero.upper()}'>c", (shouted, "cc_link")),
     ):
         (row,) = find(tag + "<img src=a alt=x>")
-        assert row["license"] == found
+        assert (row["license"], row["license_origin"]) == found
+
+
+@pytest.mark.parametrize(
+    ("attribute", "label"),
+    [
+        ("aria-label=' Hrad  v zimě '", "Hrad v zimě"),
+        ("aria-labelledby='b a'", "Druhý První"),
+        ("aria-labelledby=a aria-label=x", "První"),
+        ("aria-labelledby=none aria-label=x aria-describedby=a", "x"),
+        ("aria-labelledby=none aria-describedby='a'", "První"),
+        ("aria-labelledby=none", None),
+        ("", None),
+    ],
+)
+def test_the_label_of_an_image(find, attribute, label):
+    (row,) = find(f"<p id=a><b>Prv</b>ní<p id=b>Druhý<p id=a>no<img src=a alt=x {attribute}>")
+    assert row["aria_label"] == label
+
+
+def test_an_image_stands_behind_the_last_heading_and_paragraph(find):
+    found = find(
+        "<img src=a alt=x><h1>One</h1><p>first<p>second <img src=b alt=x></p><div><div><h3><b>T</b>"
+        "wo</h3></div></div><ul><li><img src=c alt=x></ul><p></p><img src=d alt=x>"
+    )
+    assert [(row["heading"], row["paragraph"]) for row in found] == [
+        (None, None),
+        ("One", "second"),
+        ("Two", "second"),
+        ("Two", None),
+    ]
+
+
+def test_words_around_an_image_are_cut_or_left_out(find):
+    page = "<h1>abc def</h1><p>ghi jkl<figure><img src=a><figcaption>mno pqr</figcaption>"
+    short = CandidatesParams(heading_chars=5, paragraph_chars=3, caption_chars=4)
+    (row,) = find(page, short)
+    assert (row["heading"], row["paragraph"], row["caption"]) == ("abc d", "ghi", "mno")
+    (row,) = find(page, CandidatesParams(heading_chars=0, paragraph_chars=0))
+    assert (row["heading"], row["paragraph"], row["caption"]) == (None, None, "mno pqr")
+
+
+def test_words_around_an_image_suffice_where_the_recipe_says_so(find):
+    page = "<img src=a><h1>Hrad</h1><img src=b>"
+    assert [row["reason"] for row in find(page)] == ["candidate:no_text"] * 2
+    found = find(page, CandidatesParams(own_text=False))
+    assert [row["reason"] for row in found] == ["candidate:no_text", None]
+
+
+def test_the_language_nearest_to_an_image(find):
+    found = find(
+        "<html lang=cs><div lang=ru><p lang='und'><img src=a alt=x></p><img src=b alt=x lang=TH>"
+        "<div xml:lang='sr_Latn'><figure lang=><img src=c alt=x></figure></div></div>"
+        "<img src=d alt=x>"
+    )
+    assert [row["element_lang"] for row in found] == ["ru", "th", "sr-latn", None]
+    assert {row["page_lang"] for row in found} == {"cs"}
+
+
+OPEN_GRAPH = """<meta property="og:image" content="/lead.jpg#x">
+<meta property="og:image:secure_url" content="https://cdn.example/other.jpg">
+<meta property="og:image:alt" content=" Hrad  v zimě ">
+<meta property="og:image" content="/second.jpg"><meta property="og:image:alt" content="Most">
+<meta name="twitter:image" content="/lead.jpg"><meta name="twitter:image:alt" content="Tweet">
+<meta name="twitter:image:src" content="/card.jpg">"""
+
+
+def test_a_lead_image_of_its_own_is_a_candidate(find):
+    found = find(OPEN_GRAPH)
+    host = "https://www.muzeum.example.cz"
+    assert [(r["image_role"], r["image_url"], r["og_alt"], r["reason"]) for r in found] == [
+        ("og", f"{host}/lead.jpg", "Hrad v zimě", None),
+        ("og", f"{host}/second.jpg", "Most", None),
+        ("twitter", f"{host}/card.jpg", None, "candidate:no_text"),
+    ]
+    assert [row["ordinal"] for row in found] == [0, 1, 2]
+
+
+def test_what_is_said_of_a_lead_image_joins_its_element(find):
+    page = OPEN_GRAPH + "<img src=x alt=x><img src=../lead.jpg><img src='/lead.jpg?2' alt=y>"
+    found = find(page)
+    assert [row["image_role"] for row in found] == ["img", "img", "img", "og", "twitter"]
+    assert [row["og_alt"] for row in found] == [None, "Hrad v zimě", None, "Most", None]
+    assert found[1]["reason"] is None
+
+
+def test_a_lead_image_without_a_usable_address_says_why(find):
+    found = find("<meta property=og:image content='data:image/png;base64,AA'>")
+    assert [row["reason"] for row in found] == ["candidate:data_uri"]
+    assert find("<meta property=og:image content=''>") == []
+
+
+def test_structured_data_joins_elements_and_makes_candidates(find):
+    found = find(
+        """<script type="Application/LD+JSON; charset=utf-8">{"@graph": [
+        {"@type": "ImageObject", "contentUrl": "a.jpg", "caption": " Hrad  v zimě ",
+         "license": "https://example.cz/by"},
+        {"@type": "Article", "image": {"url": "b.jpg", "name": "Most"}, "license": "no"}]}</script>
+        <a rel=license href=/page>c</a><img src=a.jpg><img src=c.jpg alt=x>"""
+    )
+    host = "https://www.muzeum.example.cz/a"
+    columns = ("image_role", "image_url", "structured_text", "license_origin", "license")
+    assert [tuple(row[name] for name in columns) for row in found] == [
+        ("img", f"{host}/a.jpg", "Hrad v zimě", "json_ld", "https://example.cz/by"),
+        ("img", f"{host}/c.jpg", None, "rel", "https://www.muzeum.example.cz/page"),
+        ("json_ld", f"{host}/b.jpg", "Most", "rel", "https://www.muzeum.example.cz/page"),
+    ]
+    assert [row["reason"] for row in found] == [None] * 3
+
+
+def test_broken_structured_data_costs_itself_alone(find):
+    good = '<script type="application/ld+json">{"image": {"url": "b", "name": "B"}}</script>'
+    bad = '<script type="application/ld+json">{"image": "c"</script>'
+    found = find(f"{bad}{good}<script>{{broken</script><img src=a alt=x>")
+    assert [(row["image_role"], row["reason"]) for row in found] == [
+        ("img", None),
+        ("json_ld", "candidate:bad_json_ld"),
+        ("json_ld", None),
+    ]
+
+
+def test_what_header_and_page_say_of_their_use(find):
+    header = {"where": "header", "name": "x-robots-tag", "value": "noai"}
+    (row,) = find(
+        """<meta name=ROBOTS content="noindex, NoFollow"><meta name=GPTBot content=none>
+        <meta name=tdm-reservation content=1><meta name=mella content=" noai ">
+        <meta name=generator content="robots"><meta name=ai content="x, noimageai">
+        <meta http-equiv=X-Robots-Tag content=noimageindex><meta name=robots content="">
+        <meta name=description content="No ai, no noais"><meta name=googlebot-news content=all>
+        <meta name=robots content="noindex, NoFollow"><img src=a alt=x>""",
+        signals=[header],
+    )
+    assert row["page_signals"] == [
+        header,
+        *(
+            {"where": "meta", "name": name, "value": value}
+            for name, value in (
+                ("robots", "noindex, NoFollow"),
+                ("gptbot", "none"),
+                ("tdm-reservation", "1"),
+                ("mella", " noai "),
+                ("ai", "x, noimageai"),
+                ("x-robots-tag", "noimageindex"),
+                ("googlebot-news", "all"),
+            )
+        ),
+    ]
+
+
+def test_a_page_with_more_signals_than_can_be_kept_is_one_row(find):
+    many = "".join(f"<meta name=robots content='a{i}'>" for i in range(101))
+    for page in (many, f"<meta name=robots content='{'x' * 20_000}'>"):
+        (row,) = find(page + "<img src=a alt=x>")
+        assert row["reason"] == "page:too_complex"
 
 
 def test_page_text_keeps_words_whole_and_blocks_apart(find):
     (row,) = find("<p>แม<b>ว</b></p><p>a<br>b<hr>c<!-- d --><div>e</div>f<img src=a alt=x>")
     assert row["page_text"] == "แมว a b c e f"
+    (row,) = find("<p>a<!-- -->b<i>c</i><select><option>no</select>d<img src=a alt=x>")
+    assert row["page_text"] == "abc d"
     (row,) = find("<p>abc def ghi<img src=a alt=x>", CandidatesParams(page_text_chars=4))
     assert row["page_text"] == "abc"
 

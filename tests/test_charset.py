@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mella.builders.culture.charset import codec_of, decode_page
+from mella.builders.culture.charset import codec_of, decode_page, to_utf8
 from mella.text import normalise
 
 TEXTS = {
@@ -112,3 +112,15 @@ def test_decoding_never_fails(body, declared):
     text, encoding = decode_page(body, declared)
     assert len(text.encode("utf-8")) >= len(text)
     assert codec_of(encoding)
+
+
+@given(st.binary(max_size=60), st.sampled_from([None, "utf-8", "utf-16", "windows-1251", "x"]))
+def test_a_page_in_utf8_is_what_decoding_gives(body, declared):
+    assert to_utf8(body, declared) == decode_page(body, declared)[0].encode()
+
+
+def test_a_page_that_is_utf8_is_not_copied():
+    body = "<p>Кот</p>".encode()
+    assert to_utf8(body, "windows-1251") is body
+    assert to_utf8(b"\xef\xbb\xbf" + body) == body
+    assert to_utf8(body[:6]) == body[:5]

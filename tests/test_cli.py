@@ -14,8 +14,9 @@ from rich.console import Console
 from built_miniweb import SOURCES, built
 from mella import load_mella
 from mella.builders import cli
-from mella.builders.console import output, story_table
-from mella.builders.engine.ledger import Story
+from mella.builders.build import plan_build
+from mella.builders.console import chapter_table, output
+from mella.builders.report.story import Chapter, Verdict
 from mella.languages import languages
 
 __all__ = ["built"]  # a fixture
@@ -133,7 +134,7 @@ def test_an_interrupt_ends_with_code_130(call, monkeypatch):
 def test_the_demo_shows_what_it_did(built):
     for code in languages():
         assert re.search(rf"^│ {code}   │", built.said, re.MULTILINE)
-    assert "Loaded 240 samples back" in built.said
+    assert "Loaded 241 samples back" in built.said
     assert str(built.folder / "contact-sheet.html") in built.said
     assert "100.0%" in built.said
 
@@ -207,6 +208,45 @@ def test_the_funnel_sums_to_all(call, built, source):
             assert re.search(rf"│ {one['step']} +│ {one['reason']} +│ +{one['rows']} │", table)
 
 
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_funnel_of_each_language_sums_to_the_whole(call, built, source):
+    code, out, err = call("funnel", built.recipe(source), "--by", "lang", "--json")
+    assert (code, err) == (0, "")
+    whole = json.loads(call("funnel", built.recipe(source), "--json")[1])
+    for level, apart in zip(whole, json.loads(out), strict=True):
+        assert {*apart} <= {"-", *languages()}
+        for name in ("rows", "kept"):
+            assert sum(one[name] for one in apart.values()) == level[name]
+    assert {*json.loads(out)[-1]} == {*languages()}  # every sample has a language
+    code, table, _ = call("funnel", built.recipe(source), "--by", "lang")
+    assert code == 0
+    kept = [one["kept"] for _, one in sorted(json.loads(out)[-1].items())]
+    cells = " │ +".join(map(str, [*kept, sum(kept)]))
+    assert re.search(rf"│ kept +│ (?: +│ )? *{cells} │", table)
+
+
+def test_the_funnel_is_a_page_too(call, built, tmp_path):
+    page = tmp_path / "pages" / "funnel.html"
+    code, out, err = call("funnel", built.recipe("culture"), "--html", page)
+    assert (code, err) == (0, f"Wrote {page}.\n")
+    assert "what became of every row" in out
+    text = page.read_text("utf-8")
+    assert text.startswith("<!doctype html>")
+    for found in ("text:boilerplate", "duplicate:image", "language_score", "data:image/jpeg"):
+        assert found in text
+    again = tmp_path / "again.html"
+    assert call("funnel", built.recipe("culture"), "--html", again, "--json")[0] == 0
+    assert again.read_text("utf-8") == text
+
+
+def test_a_replay_without_a_cut_says_so(call, built, tmp_path):
+    data = tmp_path / "data"
+    code, out, err = call("run", built.recipe("linguistics"), "--replay", "--out", data)
+    assert (code, out) == (1, "")
+    assert "no cut step" in err
+    assert not data.exists()
+
+
 def stories(call, built, needle, source="culture"):
     code, out, err = call("explain", built.recipe(source), needle, "--json")
     assert (code, err) == (0, "")
@@ -232,7 +272,10 @@ def test_a_story_is_a_table_with_whole_lines(call, built):
     sample = next(iter(load_mella("th", source="culture", repo=built.data)))
     code, out, err = call("explain", built.recipe("culture"), sample["key"])
     assert (code, err) == (0, "")
-    assert "images: kept" in out
+    assert re.search(r"^#1 records: kept$", out, re.MULTILINE)
+    assert re.search(r"^#\d candidates: kept, from #1$", out, re.MULTILINE)
+    assert re.search(r"^#\d images: kept, from #\d$", out, re.MULTILINE)
+    assert re.search(r"^#\d samples: kept, from #\d$", out, re.MULTILINE)
     for name in ("image_url", "sha256", "text"):
         assert re.search(rf"│ {name} +│ {re.escape(sample[name])} +│", out)
 
@@ -247,7 +290,9 @@ def test_what_no_row_has_ends_with_code_1(call, built):
 
 def test_an_unfinished_build_has_stories_but_no_funnel(call, built, tmp_path):
     recipe, work = built.copy("culture", tmp_path)
-    for name in ("images", "duplicates", "split", "shelve", "pack"):
+    steps = [step.name for step in plan_build(recipe, work).pipeline.steps]
+    undone = steps[steps.index("images") :]
+    for name in undone:
         for path in work.glob(f"{name}-*"):
             path.rename(tmp_path / name)
     code, out, err = call("funnel", work)
@@ -256,8 +301,8 @@ def test_an_unfinished_build_has_stories_but_no_funnel(call, built, tmp_path):
     code, out, err = call("explain", work, "http://kuchyne.cs.example/img/logo.png")
     assert code == 0
     assert "rejected by text: text:boilerplate" in out
-    assert err == "Not finished, so more may follow: images, duplicates, split, shelve, pack.\n"
-    assert call("plan", recipe, "--work", work)[1].count("to do") == 5
+    assert err == f"Not finished, so more may follow: {', '.join(undone)}.\n"
+    assert call("plan", recipe, "--work", work)[1].count("to do") == len(undone)
 
 
 def test_a_damaged_build_is_told_apart(call, built, tmp_path):
@@ -295,7 +340,9 @@ def test_a_reader_that_goes_away_is_no_error_to_talk_about(built):
 
 def test_texts_are_shown_as_they_are(capsys):
     text = "[/img] [bold]x[/] :smile: \\"
-    output().print(story_table(Story("candidates", {"alt": text, "[/url]": 1}, None, None)))
+    row = {"alt": text, "[/url]": 1}
+    verdicts = (Verdict("candidates", row, None),)
+    output().print(chapter_table(Chapter(1, (), "candidates", None, None, verdicts, row)))
     said = capsys.readouterr().out
     assert f" {text} " in said
     assert "[/url]" in said

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mella.builders.culture.alphabets import foreign_share
+from mella.builders.culture.alphabets import foreign_share, words_in_script
 from mella.builders.culture.identifiers import Ensemble
 from mella.builders.culture.language import (
     READS,
@@ -16,9 +16,8 @@ from mella.builders.culture.language import (
     decide,
     language_step,
     load_identifiers,
-    words_in_script,
 )
-from mella.builders.culture.page_language import PageLanguages
+from mella.builders.culture.page_language import PageLanguage, PageLanguages
 from mella.builders.culture.serbian import leaning
 from mella.languages import get_language, languages
 from mella.text import normalise
@@ -187,7 +186,8 @@ def test_each_distinct_text_is_identified_once():
     body = " ".join(TARGETS["cs"])
     rows = run(counting, on_page(["Starý mlýn u řeky"] * 3 + ["Zimní krajina"], page_text=body))
     assert [row["lang"] for row in rows] == ["cs"] * 4
-    assert sorted(counting.asked) == sorted([normalise(body), "Starý mlýn u řeky", "Zimní krajina"])
+    read = words_in_script(normalise(body), "Latn")
+    assert sorted(counting.asked) == sorted([read, "Starý mlýn u řeky", "Zimní krajina"])
 
 
 def test_models_agree_with_themselves(ensemble):
@@ -312,11 +312,13 @@ def test_language_of_the_text_of_a_page(pages):
 def test_evidence_of_a_page_is_weighed(pages):
     czech, slovak = (" ".join(texts) for texts in (TARGETS["cs"], CONFUSERS["sk"]))
     blank = {"tag": None, "domain": None, "url": None, "text": None}
-    assert pages.of(**blank) is None
-    assert pages.of(**{**blank, "tag": "en", "domain": "a.cz"}) is None
-    assert pages.of(**{**blank, "tag": "en", "text": czech}) == "cs"
-    assert pages.of(**{**blank, "tag": "cs", "text": slovak}) == "sk"
-    assert pages.of(**{**blank, "tag": "cs", "domain": "a.cz", "text": slovak}) is None
+    assert pages.of(**blank) == PageLanguage(None)
+    assert pages.of(**{**blank, "tag": "en", "domain": "a.cz"}) == PageLanguage(None)
+    assert pages.of(**{**blank, "tag": "cs", "domain": "a.cz"}) == PageLanguage("cs")
+    assert pages.of(**{**blank, "tag": "en", "text": czech}) == PageLanguage("cs", sure=True)
+    assert pages.of(**{**blank, "tag": "cs", "text": slovak}) == PageLanguage("sk", sure=True)
+    assert pages.of(**{**blank, "tag": "cs", "domain": "a.cz", "text": slovak}).code is None
+    assert pages.of(**{**blank, "tag": "en", "url": "https://a.com/cs/x", "text": czech}).sure
 
 
 @pytest.mark.parametrize(
@@ -342,3 +344,11 @@ def test_no_serbian_caption_leans_to_croatian(text):
 @pytest.mark.parametrize("text", CONFUSERS["hr"] + CONFUSERS["bs"])
 def test_no_croatian_caption_leans_to_serbian(text):
     assert leaning(text) != "sr"
+
+
+def test_a_long_text_that_is_clearly_in_another_language_is_not_saved_by_its_page():
+    params = LanguageParams(languages=(get_language("cs"),))
+    text = "Sova, ktorá v noci loví myši na okraji lesa a cez deň spí v dutine stromu"
+    verdict = decide(text, "cs", {"sk": 0.82, "cs": 0.14}, params, sure=True)
+    assert verdict.reason == "language:other:sk"
+    assert decide(text, "cs", {"sk": 0.5, "cs": 0.45}, params, sure=True).lang == "cs"

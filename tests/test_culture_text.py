@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from culture_text_cases import KEPT, REJECTED
+from culture_text_languages import BY_LANGUAGE
 from mella.builders.culture import text_rules as rules
 from mella.builders.culture.boilerplate import BOILERPLATE, DATE_WORDS
 from mella.builders.culture.text import (
@@ -20,9 +21,12 @@ from mella.builders.culture.text import (
     is_image_name,
     judge,
     text_step,
+    with_unsafe_files,
     without_site_name,
 )
+from mella.builders.culture.unsafe import UnsafeTermsError
 from mella.languages import languages
+from mella.text import normalise
 
 CAPTIONS = json.loads(
     (Path(__file__).parent / "data" / "captions_by_language.json").read_text("utf-8")
@@ -40,18 +44,43 @@ def cases(table):
 
 @pytest.mark.parametrize(("rule", "text"), cases(REJECTED))
 def test_rule_rejects(rule, text):
-    assert rule(clean(text))
+    assert rule(normalise(text))
 
 
 @pytest.mark.parametrize(("rule", "text"), cases(KEPT))
 def test_rule_keeps(rule, text):
+    assert not rule(normalise(text))
+
+
+def by_language(kind):
+    return [
+        pytest.param(rule, text, id=f"{rule.__name__}-{code}-{text}")
+        for rule, codes in BY_LANGUAGE.items()
+        for code, kinds in codes.items()
+        for text in kinds[kind]
+    ]
+
+
+@pytest.mark.parametrize(("rule", "text"), by_language(0))
+def test_rule_rejects_in_every_language(rule, text):
+    assert rule(clean(text))
+
+
+@pytest.mark.parametrize(("rule", "text"), by_language(1))
+def test_rule_keeps_in_every_language(rule, text):
     assert not rule(clean(text))
+
+
+def test_rules_that_go_by_words_have_cases_in_every_language():
+    for codes in BY_LANGUAGE.values():
+        assert codes.keys() == set(languages())
+        assert all(rejected and kept for rejected, kept in codes.values())
 
 
 @pytest.mark.parametrize(("rule", "text"), cases(REJECTED))
 def test_the_reason_is_that_of_the_rule(rule, text):
     name = {rule: name for name, rule in rules.RULES}[rule]
-    assert judge(clean(text), None, TextParams()) == name
+    assert judge(normalise(text), None, TextParams()) == name
 
 
 def test_entities_escaped_three_times_are_markup():
@@ -180,13 +209,98 @@ def test_a_native_caption_goes_before_a_foreign_alt():
     assert run({"alt": row["alt"]}, params=native)[0]["reason"] == "text:script"
 
 
+ORIGINS = {
+    "alt": "Karlův most za ranní mlhy",
+    "caption": "Zámek v Českém Krumlově",
+    "aria_label": "Vinice nad Mikulovem",
+    "structured_text": "Rybník v podzimním listí",
+    "og_alt": "Kostel na kopci nad vsí",
+    "title": "Tramvaj na nábřeží Vltavy",
+    "heading": "Výlet do Krkonoš s dětmi",
+    "paragraph": "Ráno jsme vyšli z chalupy",
+}
+
+
+def test_origins_are_tried_in_the_order_of_the_recipe():
+    by_default = ["alt", "figcaption", "aria_label", "json_ld", "og_alt", "title"]
+    left, found = dict(ORIGINS), []
+    while (row := run(left)[0])["text"]:
+        found.append(row["text_origin"])
+        del left[{text: column for column, text in ORIGINS.items()}[row["text"]]]
+    assert found == by_default
+    near = TextParams(origins=("paragraph", "heading"))
+    assert run(ORIGINS, params=near)[0]["text_origin"] == "paragraph"
+    assert run({"heading": ORIGINS["heading"]}, params=near)[0]["text_origin"] == "heading"
+    assert run({"heading": ORIGINS["heading"]})[0]["reason"] == "text:none"
+
+
+@pytest.mark.parametrize("origins", [(), ("alt", "alt"), ("alt", "caption")])
+def test_origins_are_known_ones_each_once(origins):
+    with pytest.raises(ValueError, match="origins"):
+        TextParams(origins=origins)
+
+
+def test_broken_characters_are_repaired_before_the_text_is_judged():
+    assert run({"alt": "KarlÅ¯v most za rannÃ\xad mlhy"})[0] == {
+        "text": "Karlův most za ranní mlhy",
+        "text_origin": "alt",
+        "reason": None,
+    }
+    assert run({"alt": "Erdõk és mezõk", "page_lang": "hu"})[0]["text"] == "Erdők és mezők"
+    assert run({"alt": "Erdõk és mezõk"})[0]["text"] == "Erdõk és mezõk"
+    assert run({"alt": "Most \x9b v mlze"})[0]["reason"] == "text:mojibake"
+
+
+def test_what_a_reader_does_not_see_rejects_or_goes():
+    good = "Karlův most za mlhy"
+    rows = run(
+        {"alt": f"\u202e{good[::-1]}\u202c"},
+        {"alt": f"{good}\U000e0068\U000e0069"},
+        {"alt": "Kar\u200dlův \u2066most\u2069 za mlhy\u200f"},
+        {"alt": "بازار کتاب\u200cها در تهران"},
+    )
+    assert [row["reason"] for row in rows] == ["text:bidi", "text:hidden", None, None]
+    assert [row["text"] for row in rows[2:]] == [good, "بازار کتاب\u200cها در تهران"]
+
+
+def test_personal_data_is_rejected_or_masked():
+    text = "Babička prodává med, tel. 222 555 019, na trhu v Brně"
+    assert run({"alt": text})[0]["reason"] == "text:personal_data"
+    masked = run({"alt": text}, params=TextParams(personal_data="mask"))[0]
+    assert masked["text"] == "Babička prodává med, tel. […], na trhu v Brně"
+    assert masked["reason"] is None
+    nothing_left = run({"alt": "+420 222 555 019"}, params=TextParams(personal_data="mask"))[0]
+    assert nothing_left["reason"] == "text:no_letters"
+    with pytest.raises(ValueError, match="personal_data"):
+        TextParams(personal_data="hide")  # type: ignore[arg-type]
+
+
+def test_a_recipe_adds_unsafe_terms_of_its_own(tmp_path):
+    text = "Bublifuk nad rybníkem"
+    assert run({"alt": text})[0]["reason"] is None
+    assert run({"alt": text}, params=TextParams(unsafe_terms=("bublifu*",)))[0]["reason"] == (
+        "text:unsafe"
+    )
+    (tmp_path / "terms.txt").write_text("# toys\nbublifu*\n\nrybník  # and ponds\n", "utf-8")
+    listed = TextParams(unsafe_files=("terms.txt",), unsafe_terms=("rybník",))
+    read = with_unsafe_files(listed, [tmp_path / "terms.txt"])
+    assert read == TextParams(unsafe_terms=("rybník", "bublifu*"))
+    assert run({"alt": text}, params=read)[0]["reason"] == "text:unsafe"
+    with pytest.raises(ValueError, match="with_unsafe_files"):
+        text_step(listed)
+    with pytest.raises(UnsafeTermsError, match=r"none\.txt"):
+        with_unsafe_files(listed, [tmp_path / "none.txt"])
+    with pytest.raises(ValueError, match="no unsafe term"):
+        TextParams(unsafe_terms=("*",))
+
+
 def test_an_empty_batch_gives_an_empty_table():
     assert run() == []
 
 
 @given(st.lists(st.tuples(*[st.none() | st.text(max_size=60)] * 4), max_size=8))
 def test_any_input_gives_a_text_or_a_reason(rows):
-    names = READS.names
+    names = ("alt", "aria_label", "image_url", "page_lang")
     for row in run(*(dict(zip(names, row, strict=True)) for row in rows)):
         assert (row["text"] is None) == (row["text_origin"] is None)
         assert row["reason"] is None or row["reason"].startswith("text:")

@@ -35,6 +35,34 @@ def test_an_image_may_be_described_in_several_languages():
     assert reasons(apply(STEP, rows)) == [None, "duplicate:image", None]
 
 
+def test_the_texts_of_the_others_are_remembered():
+    rows = [
+        row("a", "cs", "Karlův most", "1"),
+        row("a", "cs", "Karlův most za svítání", "2"),
+        row("a", "cs", "Karlův most", "3"),
+        row("a", "cs", "Karlův most za svítání", "4"),
+        row("a", "cs", "most", "5"),
+        row("b", "cs", "Pražský hrad", "6"),
+    ]
+    made = [one["other_texts"] for one in apply(STEP, rows)]
+    assert made == [[], ["Karlův most", "most"], [], [], [], []]
+
+
+def test_of_equal_texts_the_surer_language_is_kept():
+    rows = [{**row("a", "sr", "Авала", f"{n}"), "language_score": n / 4} for n in (1, 3, 2)]
+    assert reasons(apply(STEP, rows)) == ["duplicate:image", None, "duplicate:image"]
+
+
+def test_where_origins_are_known_the_alt_is_kept():
+    rows = [
+        {**row("a", "sr", "Авала у зору", "1"), "text_origin": "title"},
+        {**row("a", "sr", "Авала о зими", "2"), "text_origin": "alt"},
+    ]
+    step = duplicates_step(DuplicatesParams(), origins=True)
+    assert reasons(apply(step, rows)) == ["duplicate:image", None]
+    assert reasons(apply(STEP, rows)) == [None, "duplicate:image"]
+
+
 ROWS = st.lists(
     st.tuples(st.sampled_from("abc"), st.sampled_from(["th", "vi"]), st.text(max_size=3)),
     max_size=12,

@@ -7,13 +7,14 @@ import socket
 import threading
 import time
 import zlib
+from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
 
 import brotli
 import pytest
 
-from fetching import OPEN, fetch_all, one, other, params, site
-from mella.builders.culture.fetch import Fetcher, FetchError, agent_of, host_of
+from fetching import OPEN, answer, fetch_all, one, other, params, site
+from mella.builders.culture.fetch import Fetcher, FetchError, agent_of
 from mella.errors import MellaError
 from web_site import Site
 
@@ -36,6 +37,8 @@ def test_the_headers_that_matter_come_along(site):
         "Content-Type": "Image/JPEG",
         "Content-Language": "th",
         "X-Robots-Tag": "noai",
+        "TDM-Reservation": "1",
+        "ETag": '"x"',
         "Set-Cookie": "a=b",
     }
     site.pages["/a"] = (200, headers, b"x")
@@ -44,8 +47,31 @@ def test_the_headers_that_matter_come_along(site):
     assert got.url == f"{site.url}/a#part"
     assert got.final_url == f"{site.url}/a"
     assert got.headers == {
-        "content-type": "Image/JPEG", "content-language": "th", "x-robots-tag": "noai"
+        "content-type": "Image/JPEG", "content-language": "th", "x-robots-tag": "noai",
+        "tdm-reservation": "1", "etag": '"x"',
     }  # fmt: skip
+    age = datetime.now(UTC) - datetime.fromisoformat(got.fetched_at)
+    assert abs(age) < timedelta(seconds=60)
+
+
+def test_each_line_of_a_header_of_consent_is_kept_apart(site):
+    site.pages["/a"] = lambda handler: answer(
+        handler, "X-Robots-Tag: otherbot: noai", "Content-Length: 0", "x-robots-tag: none, noml"
+    )
+    assert one(f"{site.url}/a").headers["x-robots-tag"] == "otherbot: noai\nnone, noml"
+
+
+def test_headers_in_no_encoding_are_kept_as_far_as_they_can_be_read(site):
+    def page(handler):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Robots-Tag: noai, \xff\xfe\r\n")
+        handler.wfile.write("Content-Language: русский\r\nConnection: close\r\n\r\nok".encode())
+        handler.close_connection = True
+
+    site.pages["/a"] = page
+    got = one(f"{site.url}/a")
+    assert got.body == b"ok"
+    assert got.headers["content-language"] == "русский"
+    assert got.headers["x-robots-tag"].encode().startswith(b"noai, ")
 
 
 def test_the_agent_is_named_and_no_cookie_is_kept(site, monkeypatch):
@@ -176,7 +202,8 @@ def test_a_slow_server_is_cut_off(site):
 
     site.pages["/a"] = drip
     assert one(f"{site.url}/a", timeout_s=0.3).reason == "fetch:timeout"
-    assert site.log == ["/a"]
+    # It may have been bad luck, but each try costs the whole time.
+    assert site.log == ["/a", "/a"]
 
 
 def hang_up(handler):
@@ -456,6 +483,16 @@ def test_while_the_caller_is_busy_bodies_do_not_pile_up(site):
     stream.close()
 
 
-def test_a_host_is_known_by_its_canonical_name():
-    assert host_of("HTTP://Пример.рф:8080/a") == host_of("https://xn--e1afmkfd.xn--p1ai/")
-    assert host_of("no address") == ""
+def test_a_caller_that_is_busy_lets_no_request_time_out(site):
+    def late(handler):
+        time.sleep(0.1)
+        answer(handler, "Content-Length: 2", body=b"ok")
+
+    site.pages |= {f"/{i}": late for i in range(4)}
+    hosts = ["127.0.0.1", "localhost"]
+    urls = [f"http://{host}:{site.port}/{i}" for i in range(4) for host in hosts]
+    reasons = []
+    for fetched in Fetcher(params(timeout_s=0.4)).stream(urls):
+        reasons.append(fetched.reason)
+        time.sleep(0.5)
+    assert reasons == [None] * 8

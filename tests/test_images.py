@@ -1,5 +1,6 @@
 """Images: found in archives or fetched, a row for each candidate, all of a host in one process."""
 
+import gzip
 import hashlib
 import itertools
 import time
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fetching import answer, pixel_bomb
 from mella.builders.culture.fetch import FetchError, FetchParams
 from mella.builders.culture.images import IMAGES, ImageParams, ImagesError, images_step
 from mella.builders.culture.picture import ImageRules, StoredImage, normalise_image
@@ -45,8 +47,8 @@ def records(tmp_path):
 
     def make(responses):
         archive = Archive()
-        for url, body, content_type in responses:
-            archive.add(url, body, [("Content-Type", content_type)])
+        for url, body, content_type, *headers in responses:
+            archive.add(url, body, [("Content-Type", content_type), *headers])
         (tmp_path / "a.warc.gz").write_bytes(archive.bytes)
         table = pa.table({"path": [str(tmp_path / "a.warc.gz")], "name": ["a"]})
         step = records_step(RecordsParams())
@@ -128,7 +130,8 @@ def test_images_of_archives_are_found_by_their_url(records):
             "original_format": "jpeg",
             "image_origin": "archive",
             "phash": stored.phash,
-            "x_robots_tag": None,
+            "image_signals": [],
+            "fetched_at": None,
             "reason": None,
         }
     )
@@ -141,11 +144,25 @@ def test_images_of_archives_are_found_by_their_url(records):
     assert rows[3]["image_origin"] is None
 
 
+def test_an_archived_response_says_what_may_be_done_with_its_image(records):
+    headers = [("X-Robots-Tag", "noimageai"), ("TDM-Policy", "https://a.example/p.json")]
+    headers.append(("x-robots-tag", "otherbot: none"))
+    side, reader = records([("http://a.example/1.png", PNG, "image/png", *headers)])
+    ((row,), _) = run(images_step(PARAMS, side, CARRIES), reader, ["http://a.example/1.png"])
+    assert row["image_signals"] == [
+        {"where": "header", "name": "x-robots-tag", "value": "noimageai"},
+        {"where": "header", "name": "x-robots-tag", "value": "otherbot: none"},
+        {"where": "header", "name": "tdm-policy", "value": "https://a.example/p.json"},
+    ]
+    assert (row["reason"], row["fetched_at"]) == (None, None)
+
+
 def test_an_archive_that_is_gone_costs_its_images_alone(records, tmp_path):
     side, reader = records([("http://a.example/1.png", PNG, "image/png")])
     (tmp_path / "a.warc.gz").unlink()
     rows, _ = run(images_step(PARAMS, side, CARRIES), reader, ["http://a.example/1.png"])
     assert reasons(rows) == ["image:unreadable"]
+    assert rows[0]["image_signals"] == []
 
 
 def test_rows_come_in_small_tables_however_many_want_one_image(records):
@@ -162,7 +179,9 @@ def test_rows_come_in_small_tables_however_many_want_one_image(records):
 def test_what_no_archive_holds_is_fetched_once(records, site):
     url = site.url
     side, reader = records([(f"{url}/0.jpg", save(picture(seed=5), "JPEG"), "image/jpeg")])
-    site.pages["/3.png"] = (200, {"X-Robots-Tag": "noai"}, PNG)
+    site.pages["/3.png"] = lambda handler: answer(
+        handler, "X-Robots-Tag: noai", "TDM-Reservation: 1", "X-Robots-Tag: none", body=PNG
+    )
     paths = ["/0.jpg", "/1.png", "/2.png", "/1.png", "/3.png"]
     rows, _ = run(
         images_step(FETCHING, side, CARRIES),
@@ -173,7 +192,19 @@ def test_what_no_archive_holds_is_fetched_once(records, site):
         None, None, "image:fetch:http_404", None, None, "image:fetch:scheme", "image:not_found"
     ]  # fmt: skip
     assert [row["image_origin"] for row in rows] == ["archive", *["http"] * 5, None]
-    assert [row["x_robots_tag"] for row in rows] == [None, None, None, None, "noai", None, None]
+    assert [row["image_signals"] for row in rows] == [
+        *[[]] * 4,
+        [
+            {"where": "header", "name": "x-robots-tag", "value": "noai"},
+            {"where": "header", "name": "x-robots-tag", "value": "none"},
+            {"where": "header", "name": "tdm-reservation", "value": "1"},
+        ],
+        *[[]] * 2,
+    ]
+    # Where there was a response: one that says no is one.
+    assert [row["fetched_at"] is not None for row in rows] == [
+        False, True, True, True, True, False, False
+    ]  # fmt: skip
     assert rows[1] == rows[3]
     assert rows[1]["image"] == stored_form(PNG).data
     assert site.log == ["/robots.txt", "/1.png", "/2.png", "/3.png"]
@@ -198,6 +229,35 @@ def test_a_larger_body_than_the_rules_allow_is_not_fetched_whole(site):
     rules = ImageRules(max_bytes=len(PNG) - 1)
     step = images_step(replace(FETCHING, rules=rules), None, CARRIES)
     assert reasons(run(step, None, [f"{site.url}/1.png"])[0]) == ["image:fetch:too_large"]
+
+
+def test_bombs_and_lies_cost_themselves_alone(site):
+    # Declared as something else, or so large that it must not be decoded to find out.
+    site.pages |= {
+        "/page.png": (200, {"Content-Type": "image/png"}, b"<html>no</html>"),
+        "/bomb.png": pixel_bomb(),
+        "/short.png": (200, {"Content-Length": "900"}, PNG[:900]),
+        "/zipped.png": (200, {"Content-Encoding": "gzip"}, gzip.compress(bytes(90 << 20))),
+        "/text.png": (200, {"Content-Type": "text/html"}, PNG),
+    }
+    urls = [site.url + path for path in ("/page.png", "/bomb.png", "/short.png", "/zipped.png")]
+    rows, _ = run(images_step(FETCHING, None, CARRIES), None, [*urls, f"{site.url}/text.png"])
+    assert reasons(rows) == [
+        "image:not_an_image", "image:too_many_pixels", "image:truncated",
+        "image:fetch:too_large", None,
+    ]  # fmt: skip
+
+
+def test_a_fetch_that_was_interrupted_does_not_ask_for_what_arrived(site, tmp_path):
+    kept = replace(POLITE, store=str(tmp_path / "answers"))
+    step = images_step(replace(FETCHING, fetch_params=kept), None, CARRIES)
+    site.pages["/2.png"] = PNG
+    urls = [f"{site.url}/{i}.png" for i in (1, 2, 3)]
+    first, _ = run(step, None, urls)
+    asked = list(site.log)
+    assert run(step, None, urls)[0] == first
+    assert site.log == asked
+    assert reasons(first) == [None, None, "image:fetch:http_404"]
 
 
 # In a build

@@ -64,6 +64,7 @@ def ends(rows):
 
 def test_a_page_with_all_that_is_known_of_it(site, read, tmp_path):
     headers = {"Content-Type": "Text/HTML; Charset=Windows-1251", "Content-Language": "ru"}
+    headers |= {"X-Robots-Tag": "noai", "TDM-Reservation": "0"}
     site.pages["/a"] = (200, headers, PAGE)
     before = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     (row,) = read(f"{site.url}/a")
@@ -76,6 +77,10 @@ def test_a_page_with_all_that_is_known_of_it(site, read, tmp_path):
         "media_type": "text/html",
         "charset": "windows-1251",
         "content_language": "ru",
+        "signals": [
+            {"where": "header", "name": "x-robots-tag", "value": "noai"},
+            {"where": "header", "name": "tdm-reservation", "value": "0"},
+        ],
         "name": "pages.txt",
         "member": None,
         "offset": 1,

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
+from mella.builders.culture.phash import perceptual_hash
 from mella.builders.culture.picture import (
     ImageRules,
     RejectedImage,
     StoredImage,
     normalise_image,
-    perceptual_hash,
 )
 from mella.jpeg import strip_metadata
 from pictures import load, picture, save
@@ -376,6 +376,7 @@ def test_a_jpeg_with_a_second_frame_header_is_not_decoded():
 
 MEASURE = """
 import pathlib, resource, sys
+from mella.builders.culture.phash import perceptual_hash
 from mella.builders.culture.picture import ImageRules, normalise_image
 normalise_image(pathlib.Path(sys.argv[2]).read_bytes(), ImageRules())
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -405,22 +406,6 @@ def test_bombs_cost_no_memory(tmp_path):
 # The perceptual hash
 
 
-def test_the_hash_survives_what_leaves_a_picture_alike():
-    image = picture(size=(1600, 1200))
-    base = perceptual_hash(image)
-    assert len(base) == 16
-    same = [
-        kept(save(image, "JPEG", quality=95)),
-        kept(save(image, "JPEG", quality=40)),
-        kept(save(image.resize((400, 300)), "JPEG")),
-        kept(save(image, "PNG")),
-        kept(save(image.point(lambda v: v // 2 + 60), "WEBP")),
-    ]
-    assert max(distance(base, made.phash) for made in same) <= 6
-    others = [perceptual_hash(picture(seed=seed)) for seed in range(2, 12)]
-    assert min(distance(base, other) for other in others) >= 16
-
-
 def test_the_hash_is_of_the_upright_picture():
     tags = Image.Exif()
     tags[0x0112] = 8
@@ -430,11 +415,6 @@ def test_the_hash_is_of_the_upright_picture():
     assert distance(kept(data).phash, perceptual_hash(picture())) <= 4
 
 
-def test_the_hash_is_made_of_the_lowest_frequencies():
-    # One wave of two periods along the width: of all bits only its own and those of noise are set.
-    at = (np.arange(32) + 0.5) / 32
-    wave = 127 + 100 * np.cos(4 * np.pi * at)
-    image = Image.fromarray(np.tile(wave.round().astype(np.uint8), (32, 1)))
-    bits = np.unpackbits(np.frombuffer(bytes.fromhex(perceptual_hash(image)), np.uint8))
-    assert bits.reshape(8, 8)[0, [0, 4]].tolist() == [1, 1]
-    assert bits.sum() <= 32
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF"])
+def test_the_hash_does_not_hang_on_the_format(kind):
+    assert distance(kept(save(picture(), kind)).phash, perceptual_hash(picture())) <= 4

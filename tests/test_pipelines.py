@@ -40,8 +40,8 @@ ENDS = {
     "other_language": ("candidates", "language", "language:other:sk"),
     "price": ("candidates", "text", "text:price"),
     "keywords": ("candidates", "text", "text:list"),
-    "mojibake": ("candidates", "text", "text:mojibake"),
-    "contact": ("candidates", "text", "text:contact"),
+    "mojibake": ("samples", None, None),  # repaired
+    "contact": ("candidates", "text", "text:personal_data"),
     "empty_alt": ("candidates", "candidates", "candidate:no_text"),
     "html_as_image": ("images", "images", "image:not_found"),
     "truncated": ("images", "images", "image:truncated"),
@@ -53,10 +53,10 @@ ENDS = {
     # The longest text of a repeated image is kept: here, that of the repetition.
     "duplicate": ("samples", None, None),
     "revisit": ("samples", None, None),
-    # Not read yet: what sites allow.
+    # Who fetches obeys robots.txt; what an archive holds was fetched.
     "robots_txt": ("samples", None, None),
-    "x_robots_tag": ("samples", None, None),
-    "page_noai": ("samples", None, None),
+    "x_robots_tag": ("images", "image_consent", "consent:image_noai"),
+    "page_noai": ("candidates", "consent", "consent:noai"),
 }
 PLACED = {flaw.case: (page, flaw) for page in read_choices().pages for flaw in page.flaws}
 

@@ -49,7 +49,8 @@ def write(folder, text):
 def read(folder, text):
     recipe = Recipe(write(folder, text))
     source = recipe.word("source", ("culture", "linguistics"))
-    return (read_culture if source == "culture" else read_linguistics)(recipe)
+    made, files, *_ = (read_culture if source == "culture" else read_linguistics)(recipe)
+    return made, files
 
 
 def refused(folder, text):
@@ -358,7 +359,9 @@ def test_a_comment_does_not_make_another_build(folder):
 def test_a_changed_threshold_changes_only_the_steps_that_depend_on_it(folder):
     one, other = plan(folder, CULTURE), plan(folder, CULTURE + "[split]\ntest = 0.5")
     same = [stage.name for stage in one.stages() if stage in other.stages()]
-    assert same == ["records", "candidates", "text", "language", "images", "duplicates"]
+    names = [stage.name for stage in one.stages()]
+    assert same == names[: names.index("split")]
+    assert same[-1] == "cut"
 
 
 def test_inputs_of_one_name_are_told_apart_by_their_folders(folder):

@@ -12,7 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mella.builders.culture.payload import PayloadError
-from mella.builders.culture.records import RECORDS, RecordsParams, read_payload, records_step
+from mella.builders.culture.records import (
+    RECORDS,
+    RecordsParams,
+    read_payload,
+    read_response,
+    records_step,
+)
+from mella.builders.culture.signals import signals_of
 from mella.builders.engine.step import canonical
 from web_archives import HTML, PAGE, PNG, Archive, kept, pages, picture, read, rejected, wacz
 
@@ -38,6 +45,7 @@ def test_a_page_with_all_that_is_known_of_it(rows, gz):
         "media_type": "text/html",
         "charset": "utf-8",
         "content_language": "ru",
+        "signals": [],
         "name": "in",
         "member": None,
         "offset": 0,
@@ -90,6 +98,24 @@ def test_html_is_recognised_without_a_declaration(rows):
     archive.add("http://a.example/b", b"<?xml version='1.0'?><html >", [])
     archive.add("http://a.example/c", PAGE, [("Content-Type", "text/html")], kind="resource")
     assert [row["kind"] for row in rows(archive.bytes)] == ["page"] * 3
+
+
+def test_every_line_of_the_headers_that_are_signals_is_kept(rows):
+    lines = [("X-Robots-Tag", "noai"), ("TDM-Reservation", "1"), ("x-robots-tag", "mella: none")]
+    archive = Archive().add("http://a.example/p", PAGE, HTML + lines)
+    archive.add("http://a.example/i", PNG, [("Content-Type", "image/png"), *lines])
+    archive.add("http://a.example/404", PAGE, HTML + lines, "404 Not Found")
+    archive.add("http://a.example/none", PAGE, HTML)
+    found = rows(archive.bytes)
+    signals = [
+        {"where": "header", "name": "x-robots-tag", "value": "noai"},
+        {"where": "header", "name": "x-robots-tag", "value": "mella: none"},
+        {"where": "header", "name": "tdm-reservation", "value": "1"},
+    ]
+    assert [row["signals"] for row in found] == [signals] * 3 + [[]]
+    headers, image = read_response(found[1]["path"], None, found[1]["offset"])
+    assert (signals_of(headers), image) == (signals, PNG)
+    assert headers["content-type"] == "image/png"
 
 
 def test_resources_are_read_again_too(rows):

@@ -55,6 +55,51 @@ def test_of_an_image_in_several_splits_the_strictest_rows_are_kept():
     assert strictest(["train", "validation", "train"]) == "validation"
 
 
+CLUSTERS = st.lists(
+    st.builds(
+        lambda image, domain: {"sha256": image, "domain": domain, "cluster": image.lower()},
+        st.sampled_from("abcABC"),
+        st.one_of(st.none(), st.integers(0, 20).map("site{}.example".format)),
+    ),
+    max_size=20,
+)
+
+
+@given(CLUSTERS)
+def test_no_cluster_and_no_image_is_in_two_splits(rows):
+    step = split_step(EVEN, by="cluster")
+    clusters, images = defaultdict(set), defaultdict(set)
+    for row, made in zip(rows, apply(step, rows), strict=True):
+        assert made["split"] == split_of(row["domain"] or row["sha256"], EVEN)
+        if made["reason"] is None:
+            clusters[row["cluster"]].add(made["split"])
+            images[row["sha256"]].add(made["split"])
+    assert all(len(found) == 1 for found in (*clusters.values(), *images.values()))
+    assert {*clusters} == {row["cluster"] for row in rows}
+
+
+@given(CLUSTERS, CLUSTERS)
+def test_more_data_never_move_a_cluster_to_a_laxer_split(rows, more):
+    step = split_step(EVEN, by="cluster")
+    alone, grown = apply(step, rows), apply(step, [*rows, *more])[: len(rows)]
+    assert [one["split"] for one in grown] == [one["split"] for one in alone]
+    for before, after in zip(reasons(alone), reasons(grown), strict=True):
+        assert after is not None or before is None
+
+
+def test_look_alikes_on_other_domains_follow_the_strictest():
+    of = {split_of(f"site{n}.example", EVEN): f"site{n}.example" for n in range(50)}
+    rows = [
+        {"sha256": split, "cluster": "c", "domain": of[split]}
+        for split in ("train", "validation", "test")
+    ]
+    assert reasons(apply(split_step(EVEN, by="cluster"), rows)) == [
+        *("split:image_in_test", "split:image_in_test", None)
+    ]
+    # By their bytes they are three images.
+    assert reasons(apply(split_step(EVEN), rows)) == [None, None, None]
+
+
 @pytest.mark.parametrize("params", [SplitParams(), EVEN, SplitParams(salt="other")])
 def test_shares_are_about_right_over_ten_thousand_domains(params):
     splits = [split_of(f"site-{number}.example", params) for number in range(10_000)]

@@ -1,12 +1,38 @@
 """A web server on this machine, for the tests of what fetches."""
 
 import contextlib
+import sys
 import threading
+import time
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+MISSING: tuple = (404, {}, b"nothing here")
+
+
+@dataclass
+class Visit:
+    """One request: the name of the host it was for, and when it began and ended."""
+
+    host: str
+    path: str
+    start: float
+    end: float = float("inf")
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256
+
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # which some pages make on purpose
+            super().handle_error(request, client_address)
 
 
 class Site:
     """A server on this machine: `pages` maps paths to what answers them; `log` lists requests.
+
+    A page of one host alone stands under `//host/path`. `visits` lists requests with host and time.
 
     A page is bytes, or (status, headers, body), or a list of those (one for each request, the last
     one repeated), or a function of the request handler.
@@ -17,6 +43,7 @@ class Site:
         self.pages: dict = {}
         self.log: list = []
         self.headers: list = []
+        self.visits: list = []
         self.active = self.most_active = 0
         self.lock = threading.Lock()
 
@@ -24,7 +51,10 @@ class Site:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self):
+                host = self.headers.get("Host", "").rpartition(":")[0]
+                visit = Visit(host, self.path, time.monotonic())
                 with site.lock:
+                    site.visits.append(visit)
                     turn = site.log.count(self.path)
                     site.log.append(self.path)
                     site.headers.append({k.lower(): v for k, v in self.headers.items()})
@@ -33,20 +63,21 @@ class Site:
                 try:
                     site.answer(self, turn)
                 finally:
+                    visit.end = time.monotonic()
                     with site.lock:
                         site.active -= 1
 
             def log_message(self, *args):
                 pass
 
-        self.server = ThreadingHTTPServer((address, 0), Handler)
-        self.server.daemon_threads = True
+        self.server = Server((address, 0), Handler)
         self.port = self.server.server_port
         self.url = f"http://{address}:{self.port}"
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
     def answer(self, handler, turn):
-        page = self.pages.get(handler.path, (404, {}, b"nothing here"))
+        host = handler.headers.get("Host", "").rpartition(":")[0]
+        page = self.pages.get(f"//{host}{handler.path}", self.pages.get(handler.path, MISSING))
         if isinstance(page, list):
             page = page[min(turn, len(page) - 1)]
         if callable(page):

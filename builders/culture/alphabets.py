@@ -24,6 +24,14 @@ ALPHABETS: dict[tuple[str, str], frozenset[str]] = {
 """Lower-case letters by language and script. A language without an entry has no such evidence."""
 
 
+def words_in_script(text: str, script: str | None) -> str:
+    """Return the words of a text that have a letter of the script: what is to be identified.
+
+    Model names and brands in Latin letters say nothing of the language of a Russian caption.
+    """
+    return " ".join(word for word in text.split() if script in scripts(word)) if script else ""
+
+
 def foreign_share(text: str, code: str, script: str) -> float:
     """Return the share of words with a letter that the language's alphabet lacks, from 0 to 1.
 

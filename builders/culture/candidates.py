@@ -2,28 +2,41 @@
 
 Every image of every page becomes one row, kept or with a reason: `candidate:no_text`,
 `candidate:data_uri`, `candidate:repeated` and so on. A page that cannot be read becomes one row
-with a reason `page:...`; a page without images, none.
+with a reason `page:...`; a page without images, none. Structured data that is no JSON becomes one
+row with `candidate:bad_json_ld`, and costs nothing else.
+
+Images come from `<img>` and `<amp-img>`, then from `og:image` and Twitter cards, then from JSON-LD.
+What these say of the address of an `<img>` stands in the row of that one; an address that no
+`<img>` has becomes a row of its own, with its `image_role`.
 """
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
 import pyarrow as pa
-from selectolax.lexbor import LexborHTMLParser, LexborNode
+from selectolax.lexbor import LexborHTMLParser
 from tldextract import TLDExtract
 
-from mella.builders.culture.addresses import (
-    ImageSource,
-    best_source,
-    parse_srcset,
-    resolve_url,
-)
-from mella.builders.culture.charset import decode_page
+from mella.builders.culture.addresses import resolve_url
+from mella.builders.culture.charset import to_utf8
 from mella.builders.culture.html import PageError, parse_page, visible_text
+from mella.builders.culture.image_sources import image_address
+from mella.builders.culture.invisible import collapse_spaces
+from mella.builders.culture.page_head import (
+    base_of,
+    page_language,
+    page_license,
+    read_metas,
+)
+from mella.builders.culture.page_images import NamedImage, named_images
+from mella.builders.culture.prefilter import may_hold_images, may_name_license
+from mella.builders.culture.signals import SIGNALS
+from mella.builders.culture.surroundings import Placed, Surroundings, placed_images
 from mella.builders.engine.params import check_least
 from mella.builders.engine.step import REASON, Step
 from mella.text import normalise
@@ -34,6 +47,7 @@ READS = pa.schema(
         pa.field("url", pa.string()),
         pa.field("charset", pa.string()),
         pa.field("content_language", pa.string()),
+        pa.field("signals", SIGNALS),
         pa.field("collected_at", pa.string()),
         pa.field("body", pa.large_binary()),
     ]
@@ -45,41 +59,35 @@ CANDIDATES = pa.schema(
         pa.field("page_url", pa.string(), nullable=False),
         pa.field("domain", pa.string()),  # registered domain, or the host
         pa.field("page_lang", pa.string()),  # as the page declares, lower-case: "sr-latn-rs"
+        pa.field("element_lang", pa.string()),  # as the element nearest to the image declares
         pa.field("page_text", pa.string()),
         pa.field("ordinal", pa.int32(), nullable=False),  # among the images of the page, from 0
+        pa.field("image_role", pa.string()),  # img, og, twitter, json_ld: what names it first
         pa.field("image_url", pa.string()),
         pa.field("image_host", pa.string()),  # of image_url: a host is fetched from by one process
         pa.field("alt", pa.string()),
         pa.field("caption", pa.string()),
         pa.field("title", pa.string()),
-        pa.field("license", pa.string()),
+        pa.field("aria_label", pa.string()),
+        pa.field("og_alt", pa.string()),
+        pa.field("structured_text", pa.string()),  # of JSON-LD
+        pa.field("heading", pa.string()),  # the last one before the image
+        pa.field("paragraph", pa.string()),  # around the image, or the last one before it
+        pa.field("license", pa.string()),  # a URL or a short text
+        pa.field("license_origin", pa.string()),  # json_ld, rel, cc_link, meta
         pa.field("declared_width", pa.int32()),
         pa.field("declared_height", pa.int32()),
+        pa.field("page_signals", SIGNALS),  # of the response's headers and of the page
         pa.field("collected_at", pa.string()),
         REASON,
     ]
 )
 """The columns of a candidate."""
 
-# Also in UTF-16. `<image>` is an old name of `<img>` that parsers still know.
-_IMAGE_TAG = re.compile(rb"<\0?(?:a\0?m\0?p\0?-\0?)?i\0?m\0?(?:a\0?)?g", re.IGNORECASE)
-_IMAGES = "img, amp-img"
-# Where scripts find the address of an image that is loaded late; `src` then holds a placeholder.
-_LAZY = (
-    "data-src", "data-original", "data-lazy-src", "data-lazy", "data-original-src",
-    "data-orig-file", "data-large-file", "data-image", "data-url",
-)  # fmt: skip
-_SRCSETS = ("data-srcset", "data-lazy-srcset", "srcset")
-_LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[a-z0-9]{1,8})*")
-_NO_LANGUAGES = ("und", "mul", "zxx", "mis")
+_WORDS = ("alt", "caption", "title", "aria_label", "og_alt", "structured_text")
 _PIXELS = re.compile(r"\s*([0-9]{1,5})(?:\.[0-9]*)?(?:px)?\s*", re.IGNORECASE)
-_LICENSE = (
-    'a[rel~="license" i], link[rel~="license" i], a[href*="creativecommons.org/licenses/"], '
-    'a[href*="creativecommons.org/publicdomain/"]'
-)
-_FIGURE_DEPTH = 16
-_PICTURE_NODES = 16
 _TABLE_ROWS = 4096
+_KNOWN_HOSTS = 10_000
 
 Row = dict[str, Any]
 
@@ -91,25 +99,35 @@ class CandidatesParams:
     Attributes:
         max_per_page: Further images of a page get `candidate:too_many`.
         page_text_chars: Characters of the page's visible text to keep.
-        caption_chars: Characters of a figure's caption to keep.
+        caption_chars: Characters to keep of a figure's caption, a label or a description.
+        heading_chars: Characters of the heading to keep; 0: it is not looked for.
+        paragraph_chars: Characters of the paragraph to keep; 0: it is not looked for.
         useful_width: Of a `srcset`, the smallest image at least this wide is taken.
+        own_text: Whether an image needs words of its own; else a heading or a paragraph will do.
     """
 
     max_per_page: int = 500
     page_text_chars: int = 600
     caption_chars: int = 2000
+    heading_chars: int = 300
+    paragraph_chars: int = 600
     useful_width: int = 1600
+    own_text: bool = True
 
     def __post_init__(self) -> None:
         check_least(self, {"max_per_page": 1, "page_text_chars": 0, "caption_chars": 0})
-        check_least(self, {"useful_width": 1})
+        check_least(self, {"heading_chars": 0, "paragraph_chars": 0, "useful_width": 1})
+
+
+DomainOf = Callable[[str], str]
+"""Returns the registered domain of a host, or the host."""
 
 
 def candidates_step(params: CandidatesParams) -> Step:
     """Return the step that turns the pages among records into candidates."""
     return Step(
         name="candidates",
-        version=2,
+        version=3,
         fn=_find_all,
         reads=READS,
         writes=CANDIDATES,
@@ -120,19 +138,25 @@ def candidates_step(params: CandidatesParams) -> Step:
     )
 
 
-def _setup(_: CandidatesParams, __: Any) -> TLDExtract:
+def _setup(_: CandidatesParams, __: Any) -> DomainOf:
     # The suffix list inside the package: no network, no cache on disk, the same for everyone.
-    return TLDExtract(suffix_list_urls=(), cache_dir=None)
+    suffixes = TLDExtract(suffix_list_urls=(), cache_dir=None)
+
+    @lru_cache(_KNOWN_HOSTS)
+    def domain_of(host: str) -> str:
+        return suffixes(host).top_domain_under_public_suffix or host
+
+    return domain_of
 
 
-def _find_all(
-    table: pa.Table, params: CandidatesParams, suffixes: TLDExtract
-) -> Iterator[pa.Table]:
+def _find_all(table: pa.Table, params: CandidatesParams, domain_of: DomainOf) -> Iterator[pa.Table]:
     rows: list[Row] = []
-    for record in table.to_pylist():
+    pages = table.filter(may_hold_images(table["body"]))
+    licensed = may_name_license(pages["body"]).to_pylist()
+    for record, has_license in zip(pages.to_pylist(), licensed, strict=True):
         if record["kind"] != "page":
             continue
-        for row in _find(record, params, suffixes):
+        for row in _find(record, params, domain_of, has_license=has_license):
             rows.append(row)
             if len(rows) >= _TABLE_ROWS:
                 yield pa.Table.from_pylist(rows, schema=CANDIDATES)
@@ -141,16 +165,17 @@ def _find_all(
         yield pa.Table.from_pylist(rows, schema=CANDIDATES)
 
 
-def _find(record: Row, params: CandidatesParams, suffixes: TLDExtract) -> Iterator[Row]:
-    page_url, body = record["url"] or "", record["body"] or b""
-    if not _IMAGE_TAG.search(body):
-        return
+def _find(
+    record: Row, params: CandidatesParams, domain_of: DomainOf, *, has_license: bool
+) -> Iterator[Row]:
+    page_url = record["url"] or ""
     base, _ = resolve_url("", page_url)
     about: Row = {
         **dict.fromkeys(CANDIDATES.names),
         "page_url": page_url,
         "ordinal": 0,
-        "domain": _domain(base, suffixes) if base else None,
+        "domain": domain_of(urlsplit(base).hostname or "") if base else None,
+        "page_signals": record["signals"] or [],
         "collected_at": record["collected_at"],
     }
     broken = {**about, "id": _identify(page_url, None, 0)}
@@ -158,45 +183,89 @@ def _find(record: Row, params: CandidatesParams, suffixes: TLDExtract) -> Iterat
         yield {**broken, "reason": "page:bad_url"}
         return
     try:
-        page = parse_page(decode_page(body, record["charset"])[0])
+        page = parse_page(to_utf8(record["body"], record["charset"]))
+        metas = read_metas(page)
     except PageError as error:
         yield {**broken, "reason": error.reason}
         return
-    base = _base(page, base)
-    about["page_lang"] = _language(page, record["content_language"])
-    about["license"] = _license(page, base)
-    root = page.body or page.root
-    about["page_text"] = visible_text(root, params.page_text_chars) if root else ""
-    yield from _images(page, about, base, params)
+    base = base_of(page, base)
+    root = page.root
+    about["page_lang"] = page_language(root, metas, record["content_language"])
+    about["page_signals"] = [*about["page_signals"], *metas.signals]
+    body = page.body or root
+    about["page_text"] = normalise(visible_text(body, params.page_text_chars)) if body else ""
+    about["license"], about["license_origin"] = page_license(
+        page if has_license else None, base, metas
+    )
+    named = named_images(page, base, metas.leads, text_chars=params.caption_chars)
+    yield from _judge(_images(page, about, base, named, params), params)
 
 
 def _images(
-    page: LexborHTMLParser, about: Row, base: str, params: CandidatesParams
+    page: LexborHTMLParser, about: Row, base: str, named: list[NamedImage], params: CandidatesParams
 ) -> Iterator[Row]:
-    captions: dict[int, str | None] = {}
+    """Yield a row for each image element, then one for each other image that the page names."""
+    by_url = {one.url: one for one in named if one.url}
+    shown: set[str | None] = set()
+    surroundings = Surroundings(page, params.caption_chars)
+    for placed in placed_images(
+        page, heading_chars=params.heading_chars, paragraph_chars=params.paragraph_chars
+    ):
+        row = {**about, **_element(placed, surroundings, base, params)}
+        if one := by_url.get(row["image_url"]):
+            shown.add(one.url)
+            row |= _said(one)
+        yield row
+    for one in named:
+        if one.url not in shown:
+            yield {**about, "image_role": one.role, "image_url": one.url, "reason": one.reason,
+                   **_said(one)}  # fmt: skip
+
+
+def _element(
+    placed: Placed, surroundings: Surroundings, base: str, params: CandidatesParams
+) -> Row:
+    attributes = placed.node.attributes
+    url, reason = image_address(placed.node, attributes, base, useful_width=params.useful_width)
+    lang, caption = surroundings.around(placed.node, attributes)
+    return {
+        "element_lang": lang,
+        "image_role": "img",
+        "image_url": url,
+        "alt": collapse_spaces(attributes.get("alt") or "") or None,
+        "caption": caption,
+        "title": collapse_spaces(attributes.get("title") or "") or None,
+        "aria_label": surroundings.label(attributes),
+        "heading": placed.heading and placed.heading.text,
+        "paragraph": placed.paragraph and placed.paragraph.text,
+        "declared_width": _pixels(attributes.get("width")),
+        "declared_height": _pixels(attributes.get("height")),
+        "reason": reason,
+    }
+
+
+def _said(one: NamedImage) -> Row:
+    """Return what the head of the page and its structured data add to the row of an image."""
+    said: Row = {"og_alt": one.og_alt, "structured_text": one.structured_text}
+    if one.license:
+        said |= {"license": one.license, "license_origin": "json_ld"}
+    return said
+
+
+def _judge(rows: Iterator[Row], params: CandidatesParams) -> Iterator[Row]:
+    """Number the images of a page, and say which are no candidates."""
     seen: set[tuple[str | None, ...]] = set()
-    for ordinal, node in enumerate(page.css(_IMAGES)):
-        attributes = node.attributes
-        url, reason = _address(node, attributes, base, params)
-        row = {
-            **about,
-            "id": _identify(about["page_url"], url, ordinal),
-            "ordinal": ordinal,
-            "image_url": url,
-            "image_host": urlsplit(url).hostname if url else None,
-            "reason": reason or "candidate:too_many",
-        }
-        if reason is None and len(seen) < params.max_per_page:
-            words = (
-                normalise(attributes.get("alt") or "") or None,
-                _caption(node, captions, params.caption_chars),
-                normalise(attributes.get("title") or "") or None,
-            )
-            row |= zip(("alt", "caption", "title"), words, strict=True)
-            row["declared_width"] = _pixels(attributes.get("width"))
-            row["declared_height"] = _pixels(attributes.get("height"))
-            row["reason"] = None
-            if not any(words):
+    for ordinal, row in enumerate(rows):
+        url = row["image_url"]
+        row["id"] = _identify(row["page_url"], url, ordinal)
+        row["ordinal"] = ordinal
+        row["image_host"] = urlsplit(url).hostname if url else None
+        if row["reason"] is None:
+            words = tuple(row[name] for name in _WORDS)
+            around = () if params.own_text else (row["heading"], row["paragraph"])
+            if len(seen) >= params.max_per_page:
+                row["reason"] = "candidate:too_many"
+            elif not any(normalise(word) for word in words + around if word):
                 row["reason"] = "candidate:no_text"
             elif (url, *words) in seen:
                 row["reason"] = "candidate:repeated"
@@ -205,98 +274,9 @@ def _images(
         yield row
 
 
-def _address(
-    node: LexborNode, attributes: dict[str, str | None], base: str, params: CandidatesParams
-) -> tuple[str | None, str | None]:
-    """Return the absolute URL of an image, or None and the reason why there is none."""
-    sources = _sources(attributes)
-    for source in _siblings(node):
-        kind = (source.attributes.get("type") or "").lower()
-        if not kind.startswith("image/svg"):
-            sources += _sources(source.attributes)
-    lazy = (attributes.get(name) or "" for name in _LAZY)
-    plain = [value for value in (*lazy, attributes.get("src") or "") if value.strip()]
-    # What `src` holds counts as a source of density 1, behind the widths of a srcset.
-    sources = [ImageSource(value) for value in plain if not _is_data(value)] + sources
-    sources = [source for source in sources if not _is_data(source.url)]
-    best = best_source(sources, useful_width=params.useful_width)
-    return resolve_url(base, best.url if best else plain[0] if plain else "")
-
-
-def _siblings(node: LexborNode) -> Iterator[LexborNode]:
-    """Yield the sources of the picture that an image stands in."""
-    parent = node.parent
-    if parent is None or parent.tag != "picture":
-        return
-    child = parent.first_child
-    for _ in range(_PICTURE_NODES):
-        if child is None:
-            return
-        if child.tag == "source":
-            yield child
-        child = child.next
-
-
-def _sources(attributes: dict[str, str | None]) -> list[ImageSource]:
-    for name in _SRCSETS:
-        if value := attributes.get(name):
-            return parse_srcset(value)
-    return []
-
-
-def _is_data(url: str) -> bool:
-    return url.lstrip()[:5].lower() == "data:"
-
-
-def _caption(node: LexborNode, known: dict[int, str | None], limit: int) -> str | None:
-    """Return the caption of the figure around an image; `known` holds those found so far."""
-    above = node.parent
-    for _ in range(_FIGURE_DEPTH):
-        if above is None:
-            return None
-        if above.tag == "figure":
-            if above.mem_id not in known:
-                caption = above.css_first("figcaption")
-                known[above.mem_id] = (visible_text(caption, limit) or None) if caption else None
-            return known[above.mem_id]
-        above = above.parent
-    return None
-
-
-def _base(page: LexborHTMLParser, page_url: str) -> str:
-    node = page.css_first("base[href]")
-    href = node.attributes.get("href") if node else None
-    return resolve_url(page_url, href or "")[0] or page_url
-
-
-def _language(page: LexborHTMLParser, header: str | None) -> str | None:
-    """Return the language that a page declares: of the first place that names a single one."""
-    html = page.css_first("html")
-    attributes = html.attributes if html else {}
-    names = [attributes.get("lang"), attributes.get("xml:lang")]
-    for selector in ('meta[http-equiv="content-language" i]', 'meta[property="og:locale" i]'):
-        meta = page.css_first(selector)
-        names.append(meta.attributes.get("content") if meta else None)
-    for name in (*names, header):
-        tag = (name or "").strip().lower().replace("_", "-")
-        if _LANGUAGE.fullmatch(tag) and tag.partition("-")[0] not in _NO_LANGUAGES:
-            return tag
-    return None
-
-
-def _license(page: LexborHTMLParser, base: str) -> str | None:
-    node = page.css_first(_LICENSE)
-    return resolve_url(base, node.attributes.get("href") or "")[0] if node else None
-
-
 def _pixels(value: str | None) -> int | None:
-    match = _PIXELS.fullmatch(value or "")
+    match = _PIXELS.fullmatch(value) if value else None
     return int(match[1]) if match and int(match[1]) else None
-
-
-def _domain(url: str, suffixes: TLDExtract) -> str:
-    found = suffixes(url)
-    return str(found.top_domain_under_public_suffix or urlsplit(url).hostname)
 
 
 def _identify(page_url: str, image_url: str | None, ordinal: int) -> str:

@@ -70,6 +70,18 @@ def decode_page(body: bytes, declared: str | None = None) -> tuple[str, str]:
     return _decode(body, encoding), encoding
 
 
+def to_utf8(body: bytes, declared: str | None = None) -> bytes:
+    """Return a page in UTF-8, without byte order mark; see `decode_page`."""
+    if b"\0" not in body[:_SAMPLE] and not _declares_utf16(declared):
+        try:
+            _, read = codecs.utf_8_decode(body, "strict", False)  # noqa: FBT003 - it has no name
+        except UnicodeDecodeError:
+            pass
+        else:
+            return body[:read].removeprefix(codecs.BOM_UTF8)
+    return decode_page(body, declared)[0].encode("utf-8", "replace")
+
+
 def codec_of(label: str) -> str | None:
     """Return the Python codec that browsers would use for a charset label, or None."""
     label = label.strip().lower()
@@ -78,7 +90,7 @@ def codec_of(label: str) -> str | None:
 
 
 def _choose(body: bytes, declared: str | None) -> str:
-    utf16 = declared is not None and (codec_of(declared) or "").startswith("utf-16")
+    utf16 = _declares_utf16(declared)
     if b"\0" in body[:_SAMPLE]:
         wide = _utf16(body)
         if wide:
@@ -100,6 +112,10 @@ def _choose(body: bytes, declared: str | None) -> str:
         if faults[name] <= _TOLERATED:
             return name
     return min(candidates, key=lambda name: faults[name])
+
+
+def _declares_utf16(declared: str | None) -> bool:
+    return declared is not None and (codec_of(declared) or "").startswith("utf-16")
 
 
 def _declared(body: bytes, http: str | None) -> list[str]:

@@ -4,10 +4,10 @@ import math
 import re
 from collections import Counter
 
-from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
+from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser, LexborNode, SelectolaxError
 
+from mella.builders.culture.invisible import collapse_spaces
 from mella.errors import MellaError
-from mella.text import normalise
 
 _HIDDEN = frozenset(
     {
@@ -17,9 +17,9 @@ _HIDDEN = frozenset(
 )  # fmt: skip
 _INLINE = frozenset(
     {
-        "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "data", "del", "dfn",
-        "em", "font", "i", "ins", "kbd", "mark", "q", "rp", "rt", "ruby", "s", "samp", "small",
-        "span", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr",
+        "-comment", "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "data", "del",
+        "dfn", "em", "font", "i", "ins", "kbd", "mark", "q", "rp", "rt", "ruby", "s", "samp",
+        "small", "span", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr",
     }
 )  # fmt: skip
 
@@ -30,7 +30,7 @@ _MAX_COST = 500_000_000  # tags times depth; about a second
 _MAX_ATTRIBUTES = 10_000
 _LONG_TAG = 50_000
 _SCRIPT = 1_000_000
-_TAG = re.compile(r"<(/?)([a-zA-Z][^\s/>]*)")
+_TAG = re.compile(rb"<(/?)([a-zA-Z][^\s/>]*)")
 _VOID = frozenset(
     {
         "area", "base", "br", "col", "embed", "frame", "hr", "img", "image", "input", "keygen",
@@ -45,9 +45,9 @@ _BARRIERS = frozenset(
         "svg", "math",
     }
 )  # fmt: skip
-_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
+_QUOTED = re.compile(rb"\"[^\"]*\"|'[^']*'")
 _RAW = {
-    name: re.compile(f"</{name}", re.IGNORECASE)
+    name: re.compile(f"</{name}".encode(), re.IGNORECASE)
     for name in ("script", "style", "textarea", "title", "iframe", "xmp")
 }
 _WALK = 100
@@ -61,19 +61,23 @@ class PageError(MellaError, ValueError):
         self.reason = reason
 
 
-def parse_page(html: str) -> LexborHTMLParser:
+def parse_page(markup: bytes) -> LexborHTMLParser:
     """Parse a page, unless that would take minutes.
+
+    Args:
+        markup: The page in UTF-8.
 
     Raises:
         PageError: The page is nested too deeply, a tag has too many attributes, or the parser
             fails.
     """
-    if _costs_too_much(html) or _floods_attributes(html):
+    if _costs_too_much(markup) or _floods_attributes(markup):
         raise PageError(
             "page:too_complex", "The page is nested too deeply, or a tag has too many attributes."
         )
     try:
-        return LexborHTMLParser(html)
+        # Without the events of a browser, which change the tree and take time.
+        return LexborHTMLParser(markup, options=LexborDocumentOptions.WO_EVENTS)
     except (SelectolaxError, ValueError, MemoryError) as error:
         raise PageError("page:unparsable", f"The HTML parser failed: {error}.") from error
 
@@ -85,49 +89,55 @@ def visible_text(root: LexborNode, limit: float = math.inf) -> str:
     """
     parts: list[str] = []
     size = 0
+    # The elements around, each with whether a space ends it.
+    open_blocks: list[tuple[LexborNode, bool]] = []
     node = root.first_child
-    while node is not None and size < limit:
+    while size < limit:
+        if node is None:
+            if not open_blocks:
+                break
+            node, block = open_blocks.pop()
+            if block:
+                parts.append(" ")
+            node = node.next
+            continue
         tag = node.tag
-        if node.is_text_node:
+        if tag == "-text":
             text = node.text_content or ""
             parts.append(text)
-            size += len(" ".join(text.split()))
-        elif tag not in _INLINE:
+            if not text.isspace():
+                size += len(" ".join(text.split()))
+            node = node.next
+            continue
+        block = tag not in _INLINE
+        if block:
             parts.append(" ")
-        descend = node.is_element_node and tag not in _HIDDEN and node.first_child is not None
-        node = node.first_child if descend else _following(node, root, parts)
-    text = normalise("".join(parts))
+        below = None if tag in _HIDDEN else node.first_child
+        if below is None:
+            node = node.next
+        else:
+            open_blocks.append((node, block))
+            node = below
+    text = collapse_spaces("".join(parts))
     return text if len(text) <= limit else text[: int(limit)].rstrip()
 
 
-def _following(node: LexborNode, root: LexborNode, parts: list[str]) -> LexborNode | None:
-    """Return the node after this one and all below it, noting the blocks that end on the way."""
-    while node.next is None:
-        parent = node.parent
-        if parent is None or parent.mem_id == root.mem_id:
-            return None
-        node = parent
-        if node.tag not in _INLINE:
-            parts.append(" ")
-    return node.next
-
-
-def _costs_too_much(html: str) -> bool:
+def _costs_too_much(markup: bytes) -> bool:
     """Tell whether tags times depth, estimated as a parser would nest them, is beyond bounds."""
-    tags = html.count("<")
+    tags = markup.count(b"<")
     if tags <= _CHEAP_TAGS:
         return False
     allowed = _MAX_COST / tags
     open_tags: list[str] = []
     counts: Counter[str] = Counter()
     at = 0
-    while match := _TAG.search(html, at):
+    while match := _TAG.search(markup, at):
         at = match.end()
-        name = match[2].lower()
+        name = match[2].lower().decode("latin-1")
         if name in _RAW and not match[1]:
             # What a script holds is no markup, however much it looks like it.
-            end = _RAW[name].search(html, at)
-            at = end.end() if end else len(html)
+            end = _RAW[name].search(markup, at)
+            at = end.end() if end else len(markup)
             continue
         if name in _VOID:
             continue
@@ -155,23 +165,25 @@ def _close(name: str, open_tags: list[str], counts: Counter[str]) -> None:
             return
 
 
-def _floods_attributes(html: str) -> bool:
+def _floods_attributes(markup: bytes) -> bool:
     """Tell whether a tag may have thousands of attributes; text and scripts are no tags."""
     at = 0
-    while len(html) - at > _LONG_TAG:
-        end = html.find(">", at)
-        end = len(html) if end < 0 else end
+    while len(markup) - at > _LONG_TAG:
+        end = markup.find(b">", at)
+        end = len(markup) if end < 0 else end
         if end - at > _LONG_TAG:
-            start = _TAG.search(html, at, end)
+            start = _TAG.search(markup, at, end)
             if (
                 start
-                and len(_QUOTED.sub("", html[start.end() : end]).split()) > _MAX_ATTRIBUTES
-                and not _in_script(html[max(0, at - _SCRIPT) : at].lower())
+                and len(_QUOTED.sub(b"", markup[start.end() : end]).split()) > _MAX_ATTRIBUTES
+                and not _in_script(markup[max(0, at - _SCRIPT) : at].lower())
             ):
                 return True
         at = end + 1
     return False
 
 
-def _in_script(before: str) -> bool:
-    return any(before.rfind(f"<{tag}") > before.rfind(f"</{tag}") for tag in ("script", "style"))
+def _in_script(before: bytes) -> bool:
+    return any(
+        before.rfind(b"<" + tag) > before.rfind(b"</" + tag) for tag in (b"script", b"style")
+    )

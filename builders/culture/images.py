@@ -3,9 +3,10 @@
 The step makes new rows, one for each candidate: they are written piece by piece, so that neither
 this step nor a later one that reads images holds more than one part of some megabytes.
 
-Where images are fetched, rows are dealt out by host: all images of a host are got in one call, by
-one process, which alone keeps its pauses. (A host that others redirect to is spared by each process
-for itself.) An interrupted build fetches the unfinished calls again.
+Where images are fetched, rows are dealt out by host (the step's `by`; `owner_of` in `target.py` is
+the same rule): all images of a host are got in one call, by one process, which alone keeps its
+pauses. (A host that others redirect to is spared by each process for itself.) An interrupted build
+does the unfinished calls again; with a `store` it does not ask again for what has arrived.
 """
 
 import hashlib
@@ -20,7 +21,8 @@ from mella.builders.culture.addresses import resolve_url
 from mella.builders.culture.fetch import Fetched, Fetcher, FetchParams, agent_of, host_of
 from mella.builders.culture.payload import PayloadError
 from mella.builders.culture.picture import ImageRules, RejectedImage, normalise_image
-from mella.builders.culture.records import read_payload
+from mella.builders.culture.records import read_response
+from mella.builders.culture.signals import SIGNALS, signals_of
 from mella.builders.engine.step import REASON, SideReader, Step
 from mella.errors import MellaError
 
@@ -35,7 +37,8 @@ IMAGES = pa.schema(
         pa.field("original_format", pa.string()),  # jpeg, png, webp, gif, avif, bmp, tiff
         pa.field("image_origin", pa.string()),  # archive, http
         pa.field("phash", pa.string()),
-        pa.field("x_robots_tag", pa.string()),  # the header, where it was fetched
+        pa.field("image_signals", SIGNALS),  # of the image's response; null never
+        pa.field("fetched_at", pa.string()),  # UTC, RFC 3339; null where it was not fetched
         REASON,
     ]
 )
@@ -111,7 +114,7 @@ def images_step(params: ImageParams, side: Step | None, carries: pa.Schema) -> S
         )
     return Step(
         name="images",
-        version=2,
+        version=3,
         fn=_get_images,
         reads=carries,
         writes=pa.schema([*carries, *IMAGES]),
@@ -174,14 +177,14 @@ def _find_images(
     """Yield the columns of each image: in the order of the archives, then as answers come in."""
     places = {url: sources.places.get(url) for url in urls if url is not None}
     if None in urls:
-        yield None, {"reason": "image:not_found"}
+        yield None, {"image_signals": [], "reason": "image:not_found"}
     found = [(place, url) for url, place in places.items() if place is not None]
     for place, url in sorted(found, key=lambda item: (item[0][0], item[0][1] or "", item[0][2])):
         yield url, _from_archive(place, params)
     missing = [url for url, place in places.items() if place is None]
     if sources.fetcher is None:
         for url in missing:
-            yield url, {"reason": "image:not_found"}
+            yield url, {"image_signals": [], "reason": "image:not_found"}
         return
     asked: Counter[str] = Counter()
     wanted = []
@@ -190,21 +193,27 @@ def _find_images(
         if asked[host_of(url)] <= params.max_per_host:
             wanted.append(url)
         else:
-            yield url, {"reason": "image:too_many_of_host"}
+            yield url, {"image_signals": [], "reason": "image:too_many_of_host"}
     for fetched in sources.fetcher.stream(wanted):
         yield fetched.url, _from_web(fetched, params)
 
 
 def _from_archive(place: Place, params: ImageParams) -> Row:
     try:
-        data = read_payload(*place, max_bytes=max(_READ_BYTES, params.rules.max_bytes))
+        limit = max(_READ_BYTES, params.rules.max_bytes)
+        headers, data = read_response(*place, max_bytes=limit)
     except PayloadError:
-        return {"image_origin": "archive", "reason": "image:unreadable"}
-    return {**_row(data, params), "image_origin": "archive"}
+        return {"image_origin": "archive", "image_signals": [], "reason": "image:unreadable"}
+    about = {"image_origin": "archive", "image_signals": signals_of(headers)}
+    return {**_row(data, params), **about}
 
 
 def _from_web(fetched: Fetched, params: ImageParams) -> Row:
-    about = {"image_origin": "http", "x_robots_tag": fetched.headers.get("x-robots-tag")}
+    about = {
+        "image_origin": "http",
+        "image_signals": signals_of(fetched.headers),
+        "fetched_at": fetched.fetched_at,
+    }
     if fetched.body is None:
         return {**about, "reason": f"image:{fetched.reason}"}
     return {**_row(fetched.body, params), **about}

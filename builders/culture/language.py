@@ -3,8 +3,9 @@
 The page knows best: its `lang` attribute, its country domain and the language of its text agree far
 more often than a caption of four words can be identified. So where the page says that it is in a
 wanted language, the text may only veto; where the page is silent, the text must be nearly certain.
-Both are one formula: the odds of the page times the odds of the text, where a short text counts
-for less. Scripts come first: what is not mostly in a script of the language is not in it.
+Both are one formula: the odds of the page times the odds of the text, calibrated for each language
+(see `calibration`). Scripts come first: what is not mostly in a script of the language is not in
+it.
 """
 
 import math
@@ -16,17 +17,19 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mella.builders.culture.alphabets import foreign_share
+from mella.builders.culture.alphabets import words_in_script
+from mella.builders.culture.calibration import Calibration, calibrations, evidence
 from mella.builders.culture.identifiers import WELL_KNOWN, Ensemble
-from mella.builders.culture.page_language import PageLanguages
+from mella.builders.culture.page_language import PageLanguage, PageLanguages
 from mella.builders.culture.serbian import TWINS, leaning
 from mella.builders.engine.step import REASON, SideReader, Step
 from mella.languages import Language
-from mella.text import scripts
+from mella.text import dominant_script, scripts
 
 READS = pa.schema(
     [
         pa.field("text", pa.string()),
+        pa.field("element_lang", pa.string()),
         pa.field("page_lang", pa.string()),
         pa.field("page_text", pa.string()),
         pa.field("domain", pa.string()),
@@ -46,23 +49,27 @@ WRITES = pa.schema(
 _DENSE = frozenset({"Hang", "Hani"})
 # Scripts of one language alone, of all that matter here: no model is asked.
 _OF_ONE_LANGUAGE = frozenset({"Hang", "Thai"})
-# No text says more than this for or against a language.
-_CERTAIN = 0.999
-# Where every second word has a letter that the language lacks, the odds fall to a quarter.
-_LETTERS_COUNT = 2.0
+# A text of so many times the full letters (some eight words) is no guess any more: where the
+# identifiers give another language this share, no page makes up for it.
+_LONG = 3
+_CLEAR = 0.8
+# Whatever is said for a script of one language, and for a language that the page rules out.
+_CERTAIN = math.log(999)
 
 
 @dataclass(frozen=True)
 class LanguageParams:
     """What is wanted, and how much evidence it takes.
 
-    The defaults were chosen on emoji names of two or three words (Unicode CLDR, 500 a language,
-    `benchmarks/language_id.py`): on pages of their language 94 % or more of each are kept.
+    What the defaults keep and let pass is in docs/language.md, as `benchmarks/language_id.py`
+    measures it.
 
     Attributes:
         languages: The wanted languages.
         min_score: Least probability, from the page and the text together, that is kept.
-        prior_page: Probability of a language before the text is read, where the page is in it.
+        prior_sure: Probability of a language before the text is read, where the page is in it, and
+            what is written on the page says so, or the image's own `lang` attribute.
+        prior_page: The same where the page only declares the language, or lies in its domain.
         prior_silent: The same where the page does not say, or contradicts itself.
         prior_other: The same where the page is in another language.
         min_native: Least share of the text's letters in scripts of the language; a Hangul syllable
@@ -75,9 +82,10 @@ class LanguageParams:
 
     languages: tuple[Language, ...]
     min_score: float = 0.5
-    prior_page: float = 0.75
-    prior_silent: float = 0.1
-    prior_other: float = 0.03
+    prior_sure: float = 0.9
+    prior_page: float = 0.65
+    prior_silent: float = 0.05
+    prior_other: float = 0.02
     min_native: float = 0.5
     full_letters: int = 14
     page_text_chars: int = 2000
@@ -107,7 +115,7 @@ def language_step(params: LanguageParams) -> Step:
     """Make the step that decides the language of each text."""
     return Step(
         name="language",
-        version=1,
+        version=2,
         fn=_annotate,
         reads=READS,
         writes=WRITES,
@@ -124,7 +132,12 @@ def load_identifiers(params: LanguageParams, _side: SideReader | None = None) ->
 
 
 def decide(
-    text: str, page: str | None, shares: dict[str, float], params: LanguageParams
+    text: str,
+    page: str | None,
+    shares: dict[str, float],
+    params: LanguageParams,
+    *,
+    sure: bool = False,
 ) -> Verdict:
     """Decide the language of one text.
 
@@ -133,6 +146,7 @@ def decide(
         page: Code of the page's language; None: unknown.
         shares: What the identifiers say of the text, as `Ensemble.shares`.
         params: What is wanted.
+        sure: Whether more says so than a declaration or a domain: see `PageLanguage`.
     """
     letters = _weighed_letters(text)
     if not letters:
@@ -144,12 +158,15 @@ def decide(
         for language in params.languages
         if sum(letters.get(code, 0) for code in language.scripts) >= params.min_native * total
     ]
+    believed = PageLanguage(page, sure=sure)
     scored = [
-        (_score(text, one, page, letters=letters, shares=shares, params=params), one.code)
+        (_score(text, one, believed, letters=letters, shares=shares, params=params), one.code)
         for one in native
     ]
     score, code = max(scored, default=(0.0, ""))
     if score >= params.min_score:
+        if total >= _LONG * params.full_letters and (other := _clear(shares, code, script)):
+            return Verdict(None, script, score, f"language:other:{other}")
         return Verdict(code, script, score, None)
     of_page = [language for language in params.languages if language.code == page]
     if not native or any(language not in native for language in of_page):
@@ -157,12 +174,11 @@ def decide(
     return Verdict(None, script, score, _other(text, script, code, shares))
 
 
-def words_in_script(text: str, script: str | None) -> str:
-    """Return the words of a text that have a letter of the script: what is to be identified.
-
-    Model names and brands in Latin letters say nothing of the language of a Russian caption.
-    """
-    return " ".join(word for word in text.split() if script in scripts(word)) if script else ""
+def _clear(shares: dict[str, float], code: str, script: str) -> str | None:
+    """Return the one other language that a text is in, if the identifiers are clear about it."""
+    family = {code, *TWINS.get((code, script), ())}
+    clear = (one for one, share in shares.items() if share >= _CLEAR and one not in family)
+    return next(clear, None)
 
 
 def _annotate(table: pa.Table, params: LanguageParams, ensemble: Ensemble) -> pa.Table:
@@ -171,10 +187,10 @@ def _annotate(table: pa.Table, params: LanguageParams, ensemble: Ensemble) -> pa
     head = pc.utf8_slice_codeunits(table["page_text"], 0, params.page_text_chars)
     rows = table.set_column(column, "page_text", head).to_pylist()
     pages = _page_languages(rows, params, ensemble)
-    asked: list[str | None] = [_to_identify(row["text"] or "") for row in rows]
+    asked = [_to_identify(row["text"] or "") for row in rows]
     shares = ensemble.shares_of_all([text for text in asked if text])
     verdicts = [
-        decide(row["text"] or "", page, shares.get(text or "", {}), params)
+        decide(row["text"] or "", page.code, shares.get(text or "", {}), params, sure=page.sure)
         for row, page, text in zip(rows, pages, asked, strict=True)
     ]
     return pa.Table.from_pylist(
@@ -193,17 +209,19 @@ def _annotate(table: pa.Table, params: LanguageParams, ensemble: Ensemble) -> pa
 
 def _page_languages(
     rows: Sequence[dict[str, Any]], params: LanguageParams, ensemble: Ensemble
-) -> list[str | None]:
-    """Return the language of each row's page; the text of a page is identified once."""
+) -> list[PageLanguage]:
+    """Return the language of each row's page; the text of a page is identified once a script."""
     evidence = PageLanguages(
         params.languages, ensemble, chars=params.page_text_chars, letters=params.min_page_letters
     )
     return [
         evidence.of(
+            element=row["element_lang"],
             tag=row["page_lang"],
             domain=row["domain"],
             url=row["page_url"],
             text=row["page_text"],
+            script=dominant_script(row["text"] or ""),
         )
         for row in rows
     ]
@@ -224,39 +242,38 @@ def _weighed_letters(text: str) -> Counter[str]:
 def _score(
     text: str,
     language: Language,
-    page: str | None,
+    page: PageLanguage,
     *,
     letters: Counter[str],
     shares: dict[str, float],
     params: LanguageParams,
 ) -> float:
     """Probability of a language: the odds of the page times the odds of the text."""
-    if page is None:
+    if page.code is None:
         prior = params.prior_silent
+    elif page.code != language.code:
+        prior = params.prior_other
     else:
-        prior = params.prior_page if page == language.code else params.prior_other
+        prior = params.prior_sure if page.sure else params.prior_page
     script = max(letters, key=letters.__getitem__)
-    weight = min(1.0, sum(letters.values()) / params.full_letters)
     if script in _OF_ONE_LANGUAGE:
-        share, weight = 1.0, 1.0
+        said = _CERTAIN
+    elif _is_ruled_out(text, language.code, script, page):
+        said = -_CERTAIN
     else:
-        share = _share(text, language.code, script, page, shares)
-    share = min(max(share, 1 - _CERTAIN), _CERTAIN)
-    log_odds = math.log(prior / (1 - prior)) + weight * math.log(share / (1 - share))
-    # Letters prove as much in a short text as in a long one.
-    own = 1 - foreign_share(text, language.code, script)
-    log_odds += _LETTERS_COUNT * math.log(max(own, 1 - _CERTAIN))
+        weight = min(1.0, sum(letters.values()) / params.full_letters)
+        words = words_in_script(text, script)
+        calibration = calibrations().get((language.code, script), Calibration())
+        said = calibration.log_odds(*evidence(words, language.code, script, shares, weight=weight))
+    log_odds = math.log(prior / (1 - prior)) + said
     return round(1 / (1 + math.exp(-log_odds)), 4)
 
 
-def _share(text: str, code: str, script: str, page: str | None, shares: dict[str, float]) -> float:
-    """What the text says for a language, with the twins that only the page can tell from it."""
-    twins = TWINS.get((code, script))
-    if twins is None:
-        return shares.get(code, 0.0)
-    if page != code or leaning(text) not in {code, None}:
-        return 0.0
-    return math.fsum(shares.get(twin, 0.0) for twin in (code, *twins))
+def _is_ruled_out(text: str, code: str, script: str, page: PageLanguage) -> bool:
+    """Whether the text is a twin's by its words, or the page does not tell it from the twins."""
+    if (code, script) not in TWINS:
+        return False
+    return page.code != code or leaning(text) not in {code, None}
 
 
 def _other(text: str, script: str, best: str, shares: dict[str, float]) -> str:

@@ -24,7 +24,8 @@ import pyarrow as pa
 from mella.builders.culture.addresses import resolve_url
 from mella.builders.culture.fetch import Fetched, Fetcher, FetchParams, agent_of
 from mella.builders.culture.payload import declared_charset, media_type
-from mella.builders.culture.records import READS, RECORDS, Row, as_tables, why_no_page
+from mella.builders.culture.records import BLANK, READS, RECORDS, Row, as_tables, why_no_page
+from mella.builders.culture.signals import signals_of
 from mella.builders.engine.step import Step
 
 _SNIFF_BYTES = 2048
@@ -56,7 +57,7 @@ def page_list_step(params: PageListParams) -> Step:
     agent_of(params.fetch_params)
     return Step(
         name="records",
-        version=1,
+        version=2,
         fn=_fetch_lists,
         reads=READS,
         writes=RECORDS,
@@ -77,7 +78,7 @@ def _fetch_lists(table: pa.Table, _: PageListParams, fetcher: Fetcher) -> Iterat
 
 
 def _fetch_list(path: str, name: str, fetcher: Fetcher) -> Iterator[Row]:
-    blank: Row = {**dict.fromkeys(RECORDS.names), "kind": "other", "name": name, "path": path}
+    blank = {**BLANK, "name": name, "path": path}
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except OSError:
@@ -131,6 +132,7 @@ def _row(fetched: Fetched) -> Row:
         "media_type": media_type(content_type) or None,
         "charset": declared_charset(content_type),
         "content_language": fetched.headers.get("content-language"),
+        "signals": signals_of(fetched.headers),
         "collected_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
     if fetched.body is None:

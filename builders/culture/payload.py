@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fastwarc.stream_io import BrotliReader, ZstdReader
 
+from mella.builders.culture.signals import HEADER_NAMES
 from mella.builders.culture.warc import parse_headers
 from mella.errors import MellaError
 
@@ -30,7 +31,11 @@ class PayloadError(MellaError, ValueError):
 
 @dataclass(frozen=True)
 class Message:
-    """An HTTP response as it was archived: its status, its headers and its body, still encoded."""
+    r"""An HTTP response as it was archived: its status, its headers and its body, still encoded.
+
+    Header names are lower-case. Of repeated ones the first counts, but those that are signals are
+    joined by `"\n"`.
+    """
 
     status: int
     headers: dict[str, str]
@@ -41,7 +46,7 @@ def parse_message(block: bytes) -> Message | None:
     """Split an HTTP response; None where the bytes do not begin like one."""
     end = _BLANK_LINE.search(block)
     head, body = (block[: end.start()], block[end.end() :]) if end else (block, b"")
-    first, headers = parse_headers(head)
+    first, headers = parse_headers(head, joined=HEADER_NAMES)
     status = _STATUS.match(first)
     return Message(int(status[1]), headers, body) if status else None
 

@@ -6,7 +6,6 @@ other formats are transcoded once.
 """
 
 import contextlib
-import functools
 import io
 import warnings
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from mella.builders.culture.payload import sniff
+from mella.builders.culture.phash import THUMBNAIL, perceptual_hash
 from mella.builders.engine.params import check_least
 from mella.jpeg import TruncatedJpegError, read_frame, strip_metadata
 
@@ -37,8 +37,6 @@ _FORMATS: dict[str, tuple[str, type[ImageFile.ImageFile]]] = {
     "image/webp": ("webp", WebPImageFile),
 }
 _SNIFF_BYTES = 2048
-_THUMBNAIL = 32  # pixels a side
-_HASH = 8  # frequencies a side
 _MAX_SCANS = 100  # encoders write about ten; thousands keep a decoder busy for minutes
 _USUAL_PROCESSES = (0, 1, 2)  # baseline, extended sequential, progressive
 _PROFILES = {"RGB": b"RGB ", "L": b"GRAY"}
@@ -132,22 +130,6 @@ def normalise_image(data: bytes, rules: ImageRules) -> StoredImage | RejectedIma
     return RejectedImage(made, name, *(size or ())) if isinstance(made, str) else made
 
 
-def perceptual_hash(image: Image.Image) -> str:
-    """Return 64 bits, as 16 hex digits, that change little where a picture looks the same.
-
-    The signs, around their median, of the lowest 8 x 8 frequencies of a grey thumbnail's DCT-II;
-    row by row, from the lowest. Similar pictures differ in few bits.
-    """
-    size = (_THUMBNAIL, _THUMBNAIL)
-    if image.size != size:
-        image = image.resize(size, Image.Resampling.BOX)
-    grey = np.asarray(image.convert("L"), dtype=np.float64)
-    waves = _waves()
-    low = waves @ grey @ waves.T
-    bits = (low > np.median(low)).flatten()
-    return np.packbits(bits).tobytes().hex()
-
-
 @dataclass(frozen=True)
 class _Header:
     size: tuple[int, int]
@@ -198,7 +180,7 @@ def _store(
         return "image:corrupt"  # of two frame headers that differ, only one was judged
     if keeps_bytes:
         # All compressed data are read, but only as many pixels made as are looked at.
-        image.draft(image.mode, (2 * _THUMBNAIL, 2 * _THUMBNAIL))
+        image.draft(image.mode, (2 * THUMBNAIL, 2 * THUMBNAIL))
     _turn_upright(image)
     if not keeps_bytes:
         flat = _flatten(image)
@@ -244,15 +226,8 @@ def _encode(image: Image.Image) -> bytes:
 
 
 def _thumbnail(image: Image.Image) -> Image.Image:
-    small = image.resize((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BOX)
+    small = image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
     return small.convert("RGB")
-
-
-@functools.cache
-def _waves() -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """Return the lowest frequencies of the DCT-II, one in each row."""
-    at = np.arange(_THUMBNAIL) + 0.5
-    return np.cos(np.pi / _THUMBNAIL * np.outer(np.arange(_HASH), at))
 
 
 def _fault(error: Exception) -> str:

@@ -6,13 +6,22 @@ from pathlib import Path
 import pyarrow as pa
 
 from mella.builders.culture.candidates import CandidatesParams, candidates_step
+from mella.builders.culture.consent import consent_step
+from mella.builders.culture.consent_params import ConsentParams
 from mella.builders.culture.fetch import FetchParams
+from mella.builders.culture.image_consent import image_consent_step
 from mella.builders.culture.images import ImageParams, images_step
 from mella.builders.culture.language import LanguageParams, language_step
 from mella.builders.culture.page_list import PageListParams, page_list_step
 from mella.builders.culture.records import RecordsParams, records_step
-from mella.builders.culture.text import TextParams, text_step
+from mella.builders.culture.repetition import RepetitionParams, repetition_step
+from mella.builders.culture.text import TextParams, text_step, with_unsafe_files
+from mella.builders.curate.benchmarks import BenchmarkFiles, find_benchmarks
+from mella.builders.curate.clusters import ClustersParams, clusters_step
+from mella.builders.curate.cuts import CutParams, cut_step, read_cuts
+from mella.builders.curate.decontaminate import DecontaminateParams, decontaminate_step
 from mella.builders.curate.duplicates import DuplicatesParams, duplicates_step
+from mella.builders.curate.near_duplicates import NearDuplicatesParams, near_duplicates_step
 from mella.builders.curate.pack import PackParams, pack_step
 from mella.builders.curate.shelve import ShelveParams, shelve_step
 from mella.builders.curate.split import SplitParams, split_step
@@ -25,7 +34,7 @@ SOURCE = "culture"
 # What of a candidate goes with its image into a sample, or is needed on the way there.
 _CARRIED = (
     *("id", "page_url", "domain", "image_url", "image_host", "license", "collected_at"),
-    *("text", "text_origin", "lang", "script", "language_score"),
+    *("text", "text_origin", "lang", "script", "language_score", "page_consent"),
 )
 
 
@@ -50,17 +59,24 @@ class CultureRecipe:
     records: RecordsParams | PageListParams
     candidates: CandidatesParams
     text: TextParams
+    repetition: RepetitionParams
     language: LanguageParams
+    consent: ConsentParams
     images: ImageParams
+    duplicates: DuplicatesParams
+    clusters: ClustersParams
+    near_duplicates: NearDuplicatesParams
+    decontaminate: DecontaminateParams
+    cuts: CutParams
     split: SplitParams
     shards: ShelveParams
 
 
-def read_culture(recipe: Recipe) -> tuple[CultureRecipe, list[Path]]:
+def read_culture(recipe: Recipe) -> tuple[CultureRecipe, list[Path], BenchmarkFiles]:
     """Read a recipe for this pipeline.
 
     Returns:
-        The recipe, and the files that its first step reads.
+        The recipe, the files that its first step reads, and those that samples are compared with.
 
     Raises:
         RecipeError: A key is unknown or has a wrong value, or no inputs are named.
@@ -76,15 +92,26 @@ def read_culture(recipe: Recipe) -> tuple[CultureRecipe, list[Path]]:
     pages = recipe.table("page_lists", PageListParams, {"fetch_params": fetch})
     records = recipe.table("records", RecordsParams)
     scripts = tuple(dict.fromkeys(script for one in languages for script in one.scripts))
+    text = recipe.table("text", TextParams, {"scripts": scripts})
     made = CultureRecipe(
         languages=languages,
         records=pages if inputs.page_lists else records,
         candidates=recipe.table("candidates", CandidatesParams),
-        text=recipe.table("text", TextParams, {"scripts": scripts}),
+        text=with_unsafe_files(text, recipe.files(text.unsafe_files)),
+        repetition=recipe.table("repetition", RepetitionParams),
         language=recipe.table("language", LanguageParams, {"languages": languages}),
+        consent=recipe.table("consent", ConsentParams, {"fetch_params": fetch}),
         images=recipe.table("images", ImageParams, {"fetch_params": fetch}),
+        duplicates=recipe.table("duplicates", DuplicatesParams),
+        clusters=recipe.table("clusters", ClustersParams),
+        near_duplicates=recipe.table("near_duplicates", NearDuplicatesParams),
+        decontaminate=recipe.table("decontaminate", DecontaminateParams),
+        cuts=read_cuts(recipe, languages),
         split=recipe.table("split", SplitParams),
         shards=recipe.table("shards", ShelveParams, {"source": SOURCE}),
+    )
+    benchmarks = find_benchmarks(
+        recipe.paths(made.decontaminate.images), recipe.paths(made.decontaminate.texts)
     )
     recipe.end()
     if inputs.page_lists and not made.images.fetch:
@@ -96,14 +123,17 @@ def read_culture(recipe: Recipe) -> tuple[CultureRecipe, list[Path]]:
             f"{recipe.path}: [fetch] lacks contact, a URL or an e-mail address where site owners "
             "can reach you. It is sent with every request."
         )
-    return made, recipe.files(inputs.archives or inputs.page_lists)
+    return made, recipe.files(inputs.archives or inputs.page_lists), benchmarks
 
 
-def culture_steps(recipe: CultureRecipe, build: str, tars: Path) -> tuple[Step, ...]:
+def culture_steps(
+    recipe: CultureRecipe, benchmarks: BenchmarkFiles, build: str, tars: Path
+) -> tuple[Step, ...]:
     """Return the steps of the pipeline.
 
     Args:
         recipe: What to do.
+        benchmarks: What samples are compared with.
         build: Hash of the recipe, which stands in every sample.
         tars: Folder for packed tars.
 
@@ -120,16 +150,26 @@ def culture_steps(recipe: CultureRecipe, build: str, tars: Path) -> tuple[Step, 
         records,
         candidates_step(recipe.candidates),
         text_step(recipe.text),
+        repetition_step(recipe.repetition),
         language_step(recipe.language),
+        consent_step(recipe.consent),
     )
     known = {field.name: field for step in before for field in step.writes}
     carries = pa.schema([known[name] for name in _CARRIED])
     images = images_step(recipe.images, None if from_list else records, carries)
-    after = (
+    scored = (
         images,
-        duplicates_step(DuplicatesParams()),
-        split_step(recipe.split),
+        image_consent_step(recipe.consent),
+        duplicates_step(recipe.duplicates, origins=True),
+        clusters_step(recipe.clusters),
+        near_duplicates_step(recipe.near_duplicates),
+        decontaminate_step(recipe.decontaminate, benchmarks),
+    )
+    columns = [name for step in scored for name in step.writes.names]
+    after = (
+        cut_step(recipe.cuts, columns),
+        split_step(recipe.split, by="cluster"),
         shelve_step(recipe.shards),
     )
-    columns = [name for step in after for name in step.writes.names]
-    return (*before, *after, pack_step(PackParams(SOURCE, build), columns, tars))
+    columns += [name for step in after for name in step.writes.names]
+    return (*before, *scored, *after, pack_step(PackParams(SOURCE, build), columns, tars))

@@ -28,6 +28,7 @@ from mella.builders.culture.payload import (
     parse_message,
     sniff,
 )
+from mella.builders.culture.signals import SIGNALS, signals_of
 from mella.builders.culture.warc import Damage, Record, read_record, read_records
 from mella.builders.engine.params import check_least
 from mella.builders.engine.step import REASON, Step
@@ -41,6 +42,7 @@ RECORDS = pa.schema(
         pa.field("media_type", pa.string()),  # as declared, without parameters
         pa.field("charset", pa.string()),  # as the Content-Type declares
         pa.field("content_language", pa.string()),  # the header
+        pa.field("signals", SIGNALS),  # what the headers say of use
         pa.field("name", pa.string(), nullable=False),  # of the archive
         pa.field("member", pa.string()),  # inside a WACZ
         pa.field("offset", pa.int64()),  # of the record in the archive or its member
@@ -63,6 +65,8 @@ _TABLE_ROWS = 256
 _TABLE_BYTES = 32 << 20
 
 Row = dict[str, Any]
+BLANK: Row = {**dict.fromkeys(RECORDS.names), "kind": "other", "signals": []}
+"""A row of `RECORDS` of which nothing is known yet."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ def records_step(params: RecordsParams) -> Step:
     """Return the step that reads archives (`path`, and the stable `name`) into records."""
     return Step(
         name="records",
-        version=1,
+        version=2,
         fn=_read_archives,
         reads=READS,
         writes=RECORDS,
@@ -98,13 +102,24 @@ def records_step(params: RecordsParams) -> Step:
 def read_payload(
     path: str, member: str | None, offset: int, *, max_bytes: int = 64_000_000
 ) -> bytes:
-    """Read the decoded payload of one record again.
+    """Read the decoded payload of one record again; see `read_response`."""
+    return read_response(path, member, offset, max_bytes=max_bytes)[1]
+
+
+def read_response(
+    path: str, member: str | None, offset: int, *, max_bytes: int = 64_000_000
+) -> tuple[dict[str, str], bytes]:
+    r"""Read the headers and the decoded payload of one record again.
 
     Args:
         path: The archive.
         member: The member of a WACZ, or None.
         offset: Where the record begins, as `records_step` stored it.
         max_bytes: Larger payloads are refused.
+
+    Returns:
+        The headers, with lower-case names (of repeated ones the first, but all lines of those that
+        `signals_of` takes, joined by `"\n"`; of a resource just its content type), and the payload.
 
     Raises:
         PayloadError: There is no whole record, or its payload is broken or too large.
@@ -129,7 +144,7 @@ def read_payload(
         raise PayloadError(f"Cannot decode {where}: {error}") from error
     if len(data) > max_bytes or len(record.block) < record.length:
         raise PayloadError(f"The payload of {where} is larger than {max_bytes} bytes.")
-    return data
+    return message.headers, data
 
 
 def as_tables(rows: Iterable[Row]) -> Iterator[pa.Table]:
@@ -196,7 +211,7 @@ class _Originals:
 
 
 def _read_archive(path: str, name: str, params: RecordsParams) -> Iterator[Row]:
-    blank: Row = {**dict.fromkeys(RECORDS.names), "kind": "other", "name": name, "path": path}
+    blank = {**BLANK, "name": name, "path": path}
     originals = _Originals()
     try:
         with open_source(path) as source:
@@ -274,6 +289,7 @@ def _row(  # noqa: PLR0911 - one for each outcome
         "media_type": media_type(content_type) or None,
         "charset": declared_charset(content_type),
         "content_language": message.headers.get("content-language"),
+        "signals": signals_of(message.headers),
     }
     if message.status != HTTPStatus.OK:
         return {**row, "reason": f"http_status:{message.status}"}

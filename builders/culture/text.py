@@ -1,41 +1,65 @@
 """Choose the text of a candidate and judge it by script-aware rules.
 
 A candidate image may carry several texts; the first good one is taken: its `alt`, the caption of
-its figure, its `title`. Lengths are counted in graphemes (what a reader sees as one sign), never in
-words: Thai has no spaces between them, and a Korean word may be two signs.
+its figure, what else the page says of it. Broken characters are repaired where that is certain;
+what a reader never saw is removed, or rejects the text. Lengths are counted in graphemes (what a
+reader sees as one sign), never in words: Thai has no spaces between them, and a Korean word may be
+two signs.
 """
 
 import html
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import regex
 
+from mella.builders.culture.invisible import is_hidden, is_turned, without_invisible
+from mella.builders.culture.mojibake import repair
+from mella.builders.culture.personal_data import mask_personal_data
 from mella.builders.culture.text_rules import RULES, is_boilerplate
+from mella.builders.culture.unsafe import read_terms, unsafe_terms
 from mella.builders.engine.params import check_least
 from mella.builders.engine.step import REASON, Step
-from mella.text import dominant_script, normalise, scripts
+from mella.text import normalise, scripts
+
+COLUMNS = {
+    "alt": "alt",
+    "figcaption": "caption",
+    "aria_label": "aria_label",
+    "json_ld": "structured_text",
+    "og_alt": "og_alt",
+    "title": "title",
+    "heading": "heading",
+    "paragraph": "paragraph",
+}
+"""The column of a candidate that holds the text of each origin."""
 
 READS = pa.schema(
-    [pa.field(name, pa.string()) for name in ("alt", "caption", "title", "image_url")]
+    [pa.field(name, pa.string()) for name in (*COLUMNS.values(), "image_url", "page_lang")]
 )
 WRITES = pa.schema([pa.field("text", pa.string()), pa.field("text_origin", pa.string()), REASON])
-
-ORIGINS = (("alt", "alt"), ("caption", "figcaption"), ("title", "title"))
-"""Columns in the order in which they are tried, and the `text_origin` of each."""
 
 _GRAPHEME = regex.compile(r"\X")
 _LETTER = regex.compile(r"\p{L}")
 _SIGN = regex.compile(r"[-_+\s]+")
+_MOST_WORDS_WITH_SITE = 8
+# Controls that no page means: bytes of a code page that was read as another.
+_CONTROL = regex.compile(r"[\x80-\x84\x86-\x9f]")
 
 
 @dataclass(frozen=True)
 class TextParams:
-    """How long a text must be, and in what script.
+    """Which texts of an image are tried, how long one must be, in what script, and how clean.
 
     Attributes:
+        origins: The texts that are tried, the preferred one first: any of alt, figcaption,
+            aria_label, json_ld, og_alt, title, and of heading and paragraph, which stand near an
+            image and often say nothing of it.
         min_graphemes: Least number of graphemes with a letter.
         min_by_script: The same for texts mostly in a script (ISO 15924) that says more with fewer
             signs: a Chinese character is a word, a Hangul block a syllable, Thai and Lao set vowels
@@ -43,8 +67,13 @@ class TextParams:
         max_graphemes: Greatest number of graphemes.
         scripts: Scripts of the wanted languages; a text without a letter of any is rejected, so
             that a native caption is taken instead of an English `alt`. Empty: all.
+        personal_data: What becomes of a text with an e-mail address, a telephone number, a person's
+            id, a card or an account: "reject" it, or "mask" these and keep the rest.
+        unsafe_terms: Terms that reject a text, beside those of `unsafe_terms.toml`.
+        unsafe_files: Files with more of them, one a line; see `with_unsafe_files`.
     """
 
+    origins: tuple[str, ...] = ("alt", "figcaption", "aria_label", "json_ld", "og_alt", "title")
     min_graphemes: int = 5
     min_by_script: tuple[tuple[str, int], ...] = (
         *(
@@ -59,28 +88,85 @@ class TextParams:
     )
     max_graphemes: int = 1000
     scripts: tuple[str, ...] = ()
+    personal_data: Literal["reject", "mask"] = "reject"
+    unsafe_terms: tuple[str, ...] = ()
+    unsafe_files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_least(self, {"min_graphemes": 0, "max_graphemes": 1})
+        unknown = [origin for origin in self.origins if origin not in COLUMNS]
+        if unknown or not self.origins or len(set(self.origins)) < len(self.origins):
+            raise ValueError(
+                f"origins = {list(self.origins)!r} must name some of {', '.join(COLUMNS)}, each "
+                "once, the preferred one first."
+            )
+        if self.personal_data not in ("reject", "mask"):
+            raise ValueError(f'personal_data = {self.personal_data!r} must be "reject" or "mask".')
+        unsafe_terms(self.unsafe_terms)  # raises what is wrong with them, here and not in a worker
+
+
+def with_unsafe_files(params: TextParams, paths: Iterable[Path]) -> TextParams:
+    """Return the parameters with the terms of files among them.
+
+    So the output of the step depends on what the files hold, not on where they lie.
+
+    Args:
+        params: Parameters as a recipe gives them.
+        paths: The files that its `unsafe_files` name.
+
+    Raises:
+        UnsafeTermsError: A file cannot be read.
+    """
+    more = dict.fromkeys((*params.unsafe_terms, *read_terms(paths)))
+    return replace(params, unsafe_terms=tuple(more), unsafe_files=())
 
 
 def text_step(params: TextParams) -> Step:
-    """Make the step that chooses and judges the text of each candidate."""
-    return Step(name="text", version=1, fn=_annotate, reads=READS, writes=WRITES, params=params)
+    """Make the step that chooses and judges the text of each candidate.
 
-
-def clean(raw: str | None) -> str:
-    """Return a text as it is stored: entities resolved, normalised; empty for None.
-
-    Entities are resolved twice, for many pages escape what is escaped already, and no further:
-    what is left then is a text about entities.
+    Raises:
+        ValueError: `params.unsafe_files` were not read; see `with_unsafe_files`.
     """
-    return normalise(html.unescape(html.unescape(raw or "")))
+    if params.unsafe_files:
+        raise ValueError("unsafe_files were not read: call with_unsafe_files first.")
+    return Step(name="text", version=2, fn=_annotate, reads=READS, writes=WRITES, params=params)
+
+
+def clean(raw: str | None, language: str | None = None) -> str:
+    """Return a text as it is stored; empty for None.
+
+    Entities are resolved, characters repaired where that is certain, the invisible removed, the
+    rest normalised. Entities are resolved twice, for many pages escape what is escaped already, and
+    no further: what is left then is a text about entities.
+
+    Args:
+        raw: The text as the page has it.
+        language: Tag of the page's language, if known: it makes more repairs certain.
+    """
+    return normalise(without_invisible(_decode(raw, language)))
+
+
+def _decode(raw: str | None, language: str | None) -> str:
+    text = raw or ""
+    if "&" in text:
+        text = html.unescape(html.unescape(text))
+    return text if text.isascii() else repair(text, language)
 
 
 def judge(text: str, image_url: str | None, params: TextParams) -> str | None:
     """Return the reason to reject a clean text, or None if it is good."""
     return next(_reasons(text, image_url, params), None)
+
+
+def _fault(decoded: str) -> str | None:
+    """Return why a text is rejected for what is lost when it is cleaned."""
+    if decoded.isascii():
+        return None
+    if is_turned(decoded):
+        return "text:bidi"
+    if is_hidden(decoded):
+        return "text:hidden"
+    return "text:mojibake" if _CONTROL.search(decoded) else None
 
 
 def _reasons(text: str, image_url: str | None, params: TextParams) -> Iterator[str]:
@@ -94,14 +180,25 @@ def _reasons(text: str, image_url: str | None, params: TextParams) -> Iterator[s
             yield reason
     if is_image_name(text, image_url):
         yield "text:file_name"
+    if unsafe_terms(params.unsafe_terms).found_in(text):
+        yield "text:unsafe"
     bare = without_site_name(text, image_url)
     if bare != text and is_boilerplate(bare):
         yield "text:boilerplate"
-    least = dict(params.min_by_script).get(dominant_script(text) or "", params.min_graphemes)
-    if sum(1 for grapheme in _GRAPHEME.findall(text) if _LETTER.search(grapheme)) < least:
+    counts = scripts(text)
+    main = max(counts, key=counts.__getitem__, default="")
+    least = dict(params.min_by_script).get(main, params.min_graphemes)
+    if not _has_lettered_graphemes(text, least):
         yield "text:too_short"
-    if params.scripts and not scripts(text).keys() & set(params.scripts):
+    if params.scripts and not counts.keys() & set(params.scripts):
         yield "text:script"
+
+
+def _has_lettered_graphemes(text: str, least: int) -> bool:
+    lettered = (
+        True for match in _GRAPHEME.finditer(text) if match[0].isalpha() or _LETTER.search(match[0])
+    )
+    return sum(islice(lettered, least)) >= least
 
 
 def count_graphemes(text: str) -> int:
@@ -115,19 +212,27 @@ def is_image_name(text: str, image_url: str | None) -> bool:
     Only names in plain ASCII count, letter case included: `Hanoi-Old-Quarter.jpg` gives "Hanoi Old
     Quarter", while an image named after its native text says something good of both.
     """
+    if not text.isascii():
+        return False
     name = unquote(_path(image_url)).rsplit("/", 1)[-1].rsplit(".", 1)[0]
-    return text.isascii() and bool(name) and _SIGN.sub(" ", text) == _SIGN.sub(" ", name).strip()
+    return bool(name) and _SIGN.sub(" ", text) == _SIGN.sub(" ", name).strip()
 
 
 def without_site_name(text: str, image_url: str | None) -> str:
-    """Return the text without the word that the image's site is called by (`novinky` of .cz)."""
-    labels = set(_host(image_url).casefold().split(".")[:-1]) - {"www", "img", "static", "cdn"}
+    """Return a short text without the word that the image's site is called by (novinky of .cz)."""
     words = text.split()
+    if len(words) > _MOST_WORDS_WITH_SITE:
+        return text
+    labels = set(_host(image_url).casefold().split(".")[:-1]) - {"www", "img", "static", "cdn"}
     return " ".join(word for word in words if word.casefold() not in labels)
 
 
 def choose(
-    texts: tuple[tuple[str, str | None], ...], image_url: str | None, params: TextParams
+    texts: Iterable[tuple[str, str | None]],
+    image_url: str | None,
+    params: TextParams,
+    *,
+    language: str | None = None,
 ) -> tuple[str | None, str | None, str | None]:
     """Choose the first good text.
 
@@ -135,16 +240,24 @@ def choose(
         texts: Origin and raw text, the preferred one first.
         image_url: URL of the image; None: unknown.
         params: See `TextParams`.
+        language: Tag of the page's language; None: unknown.
 
     Returns:
         Text, origin and reason. Where none is good: the first that is not empty, and why not.
     """
     rejected: tuple[str | None, str | None, str | None] = (None, None, "text:none")
+    seen: set[str] = set()
     for origin, raw in texts:
-        text = clean(raw)
+        if not raw or raw in seen:
+            continue
+        seen.add(raw)
+        decoded = _decode(raw, language)
+        text = normalise(without_invisible(decoded))
         if not text:
             continue
-        reason = judge(text, image_url, params)
+        if params.personal_data == "mask":
+            text = mask_personal_data(text)
+        reason = _fault(decoded) or judge(text, image_url, params)
         if reason is None:
             return text, origin, None
         if rejected[0] is None:
@@ -153,9 +266,12 @@ def choose(
 
 
 def _annotate(table: pa.Table, params: TextParams, _resource: None) -> pa.Table:
+    columns = {name: table[name].to_pylist() for name in READS.names}
+    urls, languages = columns["image_url"], columns["page_lang"]
+    tried = [columns[COLUMNS[origin]] for origin in params.origins]
     chosen = [
-        choose(tuple((origin, row[column]) for column, origin in ORIGINS), row["image_url"], params)
-        for row in table.to_pylist()
+        choose(zip(params.origins, texts, strict=True), url, params, language=language)
+        for *texts, url, language in zip(*tried, urls, languages, strict=True)
     ]
     rows = [dict(zip(WRITES.names, choice, strict=True)) for choice in chosen]
     return pa.Table.from_pylist(rows, schema=WRITES)

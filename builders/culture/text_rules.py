@@ -6,12 +6,21 @@ is to be rejected. Rules look at whole texts: a sentence with the word "logo" is
 # ruff: noqa: RUF001, RUF002  (Cyrillic letters and the signs of typography are just what is meant)
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 
 import regex
 
-from mella.builders.culture.boilerplate import BOILERPLATE, CURRENCIES, DATE_WORDS
+from mella.builders.culture.boilerplate import (
+    BARGAINS,
+    BOILERPLATE,
+    COMPANIONS,
+    CURRENCIES,
+    DATE_WORDS,
+    ORDERS,
+)
+from mella.builders.culture.mojibake import is_mojibake
+from mella.builders.culture.personal_data import has_personal_data
 
 _MARKUP = regex.compile(
     r"</?[a-z][a-z0-9]*(?:\s[^<>]*)?/?>|<!--|\{\{|\}\}|\[/?(?:caption|img|url|gallery)\b[^\]]*\]"
@@ -19,19 +28,14 @@ _MARKUP = regex.compile(
     r"|\b(?:href|src|width|height|style|class)\s*=\s*[\"'\d]",
     regex.IGNORECASE,
 )
+_MARKUP_SIGN = regex.compile(r"[<>{}\[$%&=(?]")
+_URL_SIGN = regex.compile(r"[.:@]")
 _URL = regex.compile(
     r"(?:[a-z][a-z0-9+.-]{1,15}://|www\.|data:[a-z]+/|mailto:)\S+"
     r"|(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+"
     r"|(?<![\p{L}\d.-])(?:[\p{L}\d-]{1,63}\.)+(?:[a-z]{2,24}|рф|срб|укр|бел|ไทย|한국)"
     r"(?![\p{L}\p{M}\d-])(?:/\S*)?",
     regex.IGNORECASE,
-)
-_CONTACT = regex.compile(
-    r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+"  # an e-mail address
-    r"|(?<!\d)\+\d(?:[\s().-]{0,2}\d){7,14}(?!\d)"  # telephone, with the country
-    # without it; "06-07-1969" is a date
-    r"|(?<!\d[\s.,/-]?)(?!0\d[\s/-]\d{1,2}[\s/-](?:19|20)\d\d(?!\d))"
-    r"\(?0[1-9]\d{0,3}\)?[\s/-]\d{1,4}[\s.-]?\d{2,4}(?:[\s.-]?\d{2,4})?(?!\d)"
 )
 _FILE = regex.compile(
     r"\.(?:jpe?g|jfif|png|gif|webp|svg|bmp|tiff?|avif|hei[cf]|ico|psd|pdf|mp4|mov|raw|cr2|nef)\b",
@@ -69,74 +73,55 @@ _DATE = regex.compile(
     regex.IGNORECASE,
 )
 _LETTER = regex.compile(r"\p{L}")
+_DIGIT = regex.compile(r"\d")
 _WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+")
 _NOT_WORDS = regex.compile(r"[^\p{L}\p{M}]+")
 _DOMAIN = regex.compile(r"(?<!\S)(?:www\.)?[\p{L}\d-]+(?:\.[\p{L}\d-]+)*\.\p{L}{2,12}(?!\S)")
+_UNSPACED = regex.compile(r"[\p{Hangul}\p{Thai}]")
 _SEPARATORS = regex.compile(r"\s*[,;|،؛、·•/]\s*|\s+[-–—>»]\s+")
+_LONGEST_COMPOUND = 40
+_PHRASE_SIZES = range(6, 0, -1)
 _HASHTAG = regex.compile(r"#[\p{L}\p{M}\p{N}_]+")
 _SENTENCE_END = regex.compile(r"[.!?؟।…]$")
 _RUN = regex.compile(r"(\S)\1{4,}")
 
-# UTF-8 that was read as one of these: what came out is made of its lead and continuation bytes.
-_SINGLE_BYTE = ("cp1252", "cp1250", "cp1251", "cp1256", "cp874")
-_UTF8 = regex.compile(
-    rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
-)
-_NOT_ASCII = regex.compile(rb"[\x80-\xff]")
-# Another code page that was read as Latin-1: no language strings four such letters together.
-_LATIN1_RUN = regex.compile(r"[\xa1-\xff]*[\xc0-\xff][\xa1-\xff]{2,}[\xc0-\xff][\xa1-\xff]*")
-_QUESTION_MARKS = regex.compile(r"\?{3,}")
-
 
 def is_markup(text: str) -> bool:
     """HTML, templates, wiki or shortcode markup, or entities that are still there."""
-    return _MARKUP.search(text) is not None
-
-
-def is_mojibake(text: str) -> bool:
-    """Text that was decoded with the wrong character set, here or long before."""
-    if "\ufffd" in text or _lost_letters(text):
-        return True
-    run = _LATIN1_RUN.search(text)
-    if run and len(set(run[0])) > 2:
-        return True
-    return any(_is_utf8_read_as(text, codec) for codec in _SINGLE_BYTE)
+    return _MARKUP_SIGN.search(text) is not None and _MARKUP.search(text) is not None
 
 
 def is_url(text: str) -> bool:
     """A URL, a domain or an e-mail address, or several, and little else."""
+    if not _URL_SIGN.search(text):
+        return False
     rest = _URL.sub(" ", text)
     return rest != text and len(_LETTER.findall(rest)) * 4 < len(_LETTER.findall(text))
 
 
-def has_contact(text: str) -> bool:
-    """An e-mail address or a telephone number: of a person, or of an advertisement."""
-    return _CONTACT.search(text) is not None
-
-
 def is_file_name(text: str) -> bool:
     """The name of a file: with its ending, from a camera or a phone, a hash, or a slug."""
-    if _CAMERA.fullmatch(text) or _HASH.fullmatch(text.casefold()):
+    if _DIGIT.search(text) and (_CAMERA.fullmatch(text) or _HASH.fullmatch(text.casefold())):
         return True
-    ending = _FILE.search(text)
+    ending = _FILE.search(text) if "." in text else None
     if ending and (" " not in text or not text[ending.end() :].strip(' )"”')):
         return True
-    return _SLUG.fullmatch(text) is not None
+    return " " not in text and _SLUG.fullmatch(text) is not None
 
 
 def is_dimensions(text: str) -> bool:
     """Width and height: `300x250`, `50 × 70 cm`."""
-    return _DIMENSIONS.fullmatch(text) is not None
+    return _DIGIT.match(text) is not None and _DIMENSIONS.fullmatch(text) is not None
 
 
 def is_price(text: str) -> bool:
     """A price and no more than a word before it: `od 1 290 Kč`."""
-    return _PRICE.fullmatch(text) is not None
+    return _DIGIT.search(text) is not None and _PRICE.fullmatch(text) is not None
 
 
 def is_date(text: str) -> bool:
     """A date or a time, in figures or with the name of the month."""
-    return _DATE.fullmatch(text) is not None
+    return _DIGIT.search(text) is not None and _DATE.fullmatch(text) is not None
 
 
 def has_no_letters(text: str) -> bool:
@@ -146,11 +131,24 @@ def has_no_letters(text: str) -> bool:
 
 def is_boilerplate(text: str) -> bool:
     """What names the kind or the use of an image and not what it shows, whatever the number."""
-    bare = _NOT_WORDS.sub(" ", _DOMAIN.sub(" ", text)).strip().casefold()
+    bare = _DOMAIN.sub(" ", text) if "." in text else text
+    bare = _NOT_WORDS.sub(" ", bare).strip().casefold()
     if not bare:
         return False
-    phrases, words = _boilerplate()
-    return bare in phrases or all(word in words for word in bare.split())
+    phrases, companions, compound = _boilerplate()
+    words, at, named = bare.split(), 0, False
+    while at < len(words):
+        size = next((n for n in _PHRASE_SIZES if " ".join(words[at : at + n]) in phrases), 0)
+        if size:
+            named = True
+        elif words[at] not in companions:
+            # Many parts can be cut in very many ways.
+            parts = compound.fullmatch(words[at]) if len(words[at]) <= _LONGEST_COMPOUND else None
+            if parts is None:
+                return False
+            named = named or parts["name"] is not None
+        at += max(size, 1)
+    return named
 
 
 def is_repeated(text: str) -> bool:
@@ -159,7 +157,9 @@ def is_repeated(text: str) -> bool:
     if run and 2 * len(run[0]) >= len(text):
         return True
     words = _WORD.findall(text.casefold())
-    if words and (most := max(Counter(words).values())) >= 3 and 2 * most >= len(words):
+    if len(words) == len(set(words)):
+        return False
+    if (most := max(Counter(words).values())) >= 3 and 2 * most >= len(words):
         return True
     half = len(words) // 2
     return any(words == words[:n] * (len(words) // n) for n in range(2, half + 1))
@@ -171,10 +171,22 @@ def is_list(text: str) -> bool:
     if len(tags) >= 3 and 2 * sum(map(len, tags)) >= len(text.replace(" ", "")):
         return True
     items = [item for item in _SEPARATORS.split(text) if item]
-    if len(items) < 6 or _SENTENCE_END.search(text):
+    if len(items) < 4 or _SENTENCE_END.search(text):
         return False
     lengths = [len(item) for item in items]
-    return max(lengths) <= 30 and sum(lengths) <= 15 * len(items)
+    if max(lengths) > 30:
+        return False
+    return _have_much_in_common(items) or (len(items) >= 6 and sum(lengths) <= 15 * len(items))
+
+
+def is_advert(text: str) -> bool:
+    """A call to buy and the praise of a price: `купить диван недорого`."""
+    text = text.casefold()
+    words = set(_WORD.findall(text))
+    # A Vietnamese "mua" (buy) calls only where the text begins with it.
+    return (text.startswith("mua ") or _holds(text, words, ORDERS)) and _holds(
+        text, words, BARGAINS
+    )
 
 
 RULES: tuple[tuple[str, Callable[[str], bool]], ...] = (
@@ -186,41 +198,58 @@ RULES: tuple[tuple[str, Callable[[str], bool]], ...] = (
     ("text:price", is_price),
     ("text:date", is_date),
     ("text:no_letters", has_no_letters),
-    ("text:contact", has_contact),
+    ("text:personal_data", has_personal_data),
     ("text:boilerplate", is_boilerplate),
     ("text:repeated", is_repeated),
     ("text:list", is_list),
+    ("text:advert", is_advert),
 )
 """Reasons and rules, in the order in which they are asked: the one that says most comes first."""
 
 
 @cache
-def _boilerplate() -> tuple[frozenset[str], frozenset[str]]:
-    """Return the phrases, and the single words that are boilerplate in any combination."""
+def _boilerplate() -> tuple[frozenset[str], frozenset[str], "regex.Pattern[str]"]:
+    """Return phrases, the words that stand beside them, and what finds compounds of both.
+
+    Korean and Thai write several such words as one: 회사로고, ไอคอนเฟซบุ๊ก.
+    """
     phrases = frozenset(phrase for phrases in BOILERPLATE.values() for phrase in phrases)
-    return phrases, frozenset(phrase for phrase in phrases if " " not in phrase)
+    companions = frozenset(word for words in COMPANIONS.values() for word in words)
+    compound = regex.compile(
+        rf"(?:(?P<name>{_any(name for name in phrases if _UNSPACED.match(name))})"
+        rf"|{_any(word for word in companions if _UNSPACED.match(word))})+"
+    )
+    return phrases, companions, compound
 
 
-def _lost_letters(text: str) -> bool:
-    lost = sum(map(len, _QUESTION_MARKS.findall(text)))
-    return lost > 0 and lost >= len(_LETTER.findall(text))
+def _holds(text: str, words: set[str], terms: tuple[str, ...]) -> bool:
+    """Whether a text in lower case holds one of the terms."""
+    single, anywhere = _by_kind(terms)
+    return not words.isdisjoint(single) or any(term in text for term in anywhere)
 
 
-def _is_utf8_read_as(text: str, codec: str) -> bool:
-    if not _fits(text, codec):
+@cache
+def _by_kind(terms: tuple[str, ...]) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Return the words among terms, and what is found anywhere: phrases, Thai and Korean words."""
+    single = frozenset(term for term in terms if term.isalpha() and not _UNSPACED.match(term))
+    return single, tuple(term for term in terms if term not in single)
+
+
+def _any(words: Iterable[str]) -> str:
+    return "|".join(regex.escape(word) for word in sorted(words, key=lambda w: (-len(w), w)))
+
+
+def _have_much_in_common(items: list[str]) -> bool:
+    """Whether a word is in most of the items, or all begin alike, as key words are varied.
+
+    Not so where they are names: of four people in Vietnam, two or three may be called Nguyễn.
+    """
+    if all(word[0].isupper() for item in items[1:] for word in item.split()):
         return False
-    raw = text.encode(codec, errors="replace")  # one byte for each character
-    sequences = list(_UTF8.finditer(raw))
-    covered = sum(len(sequence[0]) for sequence in sequences)
-    if not sequences or covered < 0.8 * len(_NOT_ASCII.findall(raw)):
-        return False
-    # One alone may be chance (a capital and a closing quotation mark), but not inside a word.
-    first = sequences[0].start()
-    inside = first > 0 and text[first - 1].islower() and text[first].isupper()
-    return len(sequences) >= 2 or inside
-
-
-def _fits(text: str, codec: str) -> bool:
-    """Whether all but a few characters are of the character set (a few are lost on the way)."""
-    lost = text.encode(codec, errors="replace").count(b"?") - text.count("?")
-    return lost * 5 <= len(text)
+    first, last = min(items), max(items)  # what these share, all share
+    if len(first) >= 4 and last.startswith(first[:4]):
+        return True
+    words = Counter(
+        word for item in items for word in set(_WORD.findall(item.casefold())) if len(word) > 2
+    )
+    return max(words.values(), default=0) >= max(3, 0.6 * len(items))

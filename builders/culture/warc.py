@@ -7,9 +7,11 @@ is searched for. Whatever is not a whole record comes out as a `Damage`.
 """
 
 import re
-import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
+
+from isal import isal_zlib
+from isal.igzip_lib import IsalError
 
 from mella.builders.culture.archive import Source
 
@@ -22,6 +24,7 @@ _STRIDE = _WINDOW - _PROBE
 _GZIP = b"\x1f\x8b"
 _START = re.compile(rb"\x1f\x8b\x08|WARC/1\.[01]\r?\n")
 _NEWLINES = re.compile(rb"[\r\n]*")
+_FOLDED = re.compile(r"\r?\n[ \t]+")
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 
 
@@ -122,7 +125,7 @@ class _Stream:
         self._raw = b""  # read, but not inflated yet
         self._buffer = bytearray()  # inflated, all from one member
         self._member = offset
-        self._inflate: zlib._Decompress | None = None
+        self._inflate: isal_zlib.Decompress | None = None
         self._fresh = False  # nothing of the member has been used yet
         self._open()
 
@@ -199,7 +202,7 @@ class _Stream:
             return False
         self._member = self._position - len(self._raw)
         is_gzip = self._raw.startswith(_GZIP)
-        self._inflate = zlib.decompressobj(wbits=31) if is_gzip else None
+        self._inflate = isal_zlib.decompressobj(wbits=31) if is_gzip else None
         self._fresh = True
         return True
 
@@ -221,7 +224,7 @@ class _Stream:
             data = self._raw or self._pull()
             try:
                 inflated = self._inflate.decompress(data, _INFLATED)
-            except zlib.error as error:
+            except IsalError as error:  # type: ignore[misc]  # its stub calls it a value
                 offset = self._member if self._fresh else self.offset
                 raise _BrokenError(offset, "record:damaged") from error
             self._raw = self._inflate.unused_data or self._inflate.unconsumed_tail
@@ -275,18 +278,29 @@ class _Stream:
                 raise _BrokenError(offset, self._lost())
 
 
-def parse_headers(head: bytes) -> tuple[str, dict[str, str]]:
-    """Return the first line and the headers of a WARC or HTTP head, however sloppy it is.
+def parse_headers(head: bytes, *, joined: Container[str] = ()) -> tuple[str, dict[str, str]]:
+    r"""Return the first line and the headers of a WARC or HTTP head, however sloppy it is.
 
     Names are lower-case; of repeated ones the first counts; lines that go on are joined.
+
+    Args:
+        head: The lines before the blank one.
+        joined: Names of which every line counts: their values are joined by `"\n"`.
     """
-    lines = re.sub(rb"\r?\n[ \t]+", b" ", head).splitlines() or [b""]
+    text = _text(head)
+    if "\n " in text or "\n\t" in text:
+        text = _FOLDED.sub(" ", text)
+    lines = text.replace("\r", "").split("\n")
     headers: dict[str, str] = {}
     for line in lines[1:]:
-        name, colon, value = line.partition(b":")
+        name, colon, value = line.partition(":")
         if colon:
-            headers.setdefault(_text(name).strip().lower(), _text(value).strip())
-    return _text(lines[0]).strip(), headers
+            name = name.strip().lower()
+            if name not in headers:
+                headers[name] = value.strip()
+            elif name in joined:
+                headers[name] += "\n" + value.strip()
+    return lines[0].strip(), headers
 
 
 def _text(raw: bytes) -> str:
@@ -318,8 +332,8 @@ def _next_start(source: Source, offset: int) -> int | None:
 def _begins(data: bytes) -> bool:
     if data.startswith(_GZIP):
         try:
-            return zlib.decompressobj(wbits=31).decompress(data, 5) == b"WARC/"
-        except zlib.error:
+            return isal_zlib.decompressobj(wbits=31).decompress(data, 5) == b"WARC/"
+        except IsalError:  # type: ignore[misc]  # as above
             return False
     head = _BLANK_LINE.split(data, maxsplit=1)[0]
     return b"\nwarc-type" in head.lower()

@@ -3,13 +3,13 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
 from mella.builders.engine.step import REASON, Step
 
-READS = pa.schema([pa.field("sha256", pa.string()), pa.field("domain", pa.string())])
 WRITES = pa.schema([pa.field("split", pa.string()), REASON])
 
 _STRICTEST_FIRST = ("test", "validation", "train")
@@ -52,33 +52,40 @@ def strictest(splits: Iterable[str]) -> str:
     return min(splits, key=_STRICTEST_FIRST.index)
 
 
-def split_step(params: SplitParams) -> Step:
+def split_step(params: SplitParams, *, by: str = "sha256") -> Step:
     """Return the step that splits by domain, and never has one image in two splits.
 
     Where an image stands on domains of different splits, in whatever language, only the rows of the
     strictest are kept; the others get `split:image_in_test` or `split:image_in_validation`.
+
+    Args:
+        params: How much is held out.
+        by: The column whose equal values are one image: `sha256`; or `cluster`, where images that
+            look alike were found. An image is in one cluster only.
     """
+    names = dict.fromkeys((by, "sha256", "domain"))
     return Step(
         name="split",
-        version=1,
-        fn=_split,
-        reads=READS,
+        version=2,
+        fn=partial(_split, by=by),
+        reads=pa.schema([pa.field(name, pa.string()) for name in names]),
         writes=WRITES,
         params=params,
-        by="sha256",
+        by=by,
     )
 
 
-def _split(table: pa.Table, params: SplitParams, _: Any) -> pa.Table:
+def _split(table: pa.Table, params: SplitParams, _: Any, *, by: str) -> pa.Table:
     images, domains = table["sha256"].to_pylist(), table["domain"].to_pylist()
+    groups = table[by].to_pylist()
     splits = [
         split_of(domain or image, params) for image, domain in zip(images, domains, strict=True)
     ]
-    of_image: dict[str, str] = {}
-    for image, split in zip(images, splits, strict=True):
-        of_image[image] = strictest((of_image.get(image, split), split))
+    of_group: dict[str, str] = {}
+    for group, split in zip(groups, splits, strict=True):
+        of_group[group] = strictest((of_group.get(group, split), split))
     reasons = [
-        None if of_image[image] == split else f"split:image_in_{of_image[image]}"
-        for image, split in zip(images, splits, strict=True)
+        None if of_group[group] == split else f"split:image_in_{of_group[group]}"
+        for group, split in zip(groups, splits, strict=True)
     ]
     return pa.table([splits, pa.array(reasons, pa.string())], schema=WRITES)

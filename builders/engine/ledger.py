@@ -1,6 +1,7 @@
 """Account for every row of a build: the funnel that sums to the whole, and the story of one row."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,9 @@ IDENTIFIERS = (
     "name",
 )
 """Columns by which `explain` finds a row."""
+
+UNKNOWN = "-"
+"""The group of rows in a funnel by column, in which that column is not known (yet)."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,47 @@ def funnel(stages: Sequence[Stage]) -> list[Level]:
     return levels
 
 
+def funnel_by(stages: Sequence[Stage], column: str) -> list[dict[str, Level]]:
+    """Return what became of every row, apart for each value of a column such as `lang`.
+
+    Args:
+        stages: Of a finished build.
+        column: Of strings. Where it is null, or no step has written it yet, the value is "-".
+
+    Returns:
+        For each kind of row: the values, in order, and their level. All levels of one kind name
+        the same rejects, in the order of `funnel`, and together they sum to it.
+
+    Raises:
+        FormatError: A step has not finished.
+    """
+    for stage in stages:
+        stage.parts()  # an error where it has not finished
+    return [_level_by(segment, column) for segment in segments(stages)]
+
+
+def _level_by(segment: Sequence[Stage], column: str) -> dict[str, Level]:
+    counts: dict[str, Counter[tuple[str | None, str | None]]] = {}
+    for part in segment[0].parts():
+        table = outcomes(segment, part.name, [column])
+        if column not in table.column_names:
+            table = table.append_column(column, pa.nulls(table.num_rows, pa.string()))
+        ends = table.group_by([column, "step", REASON.name]).aggregate([([], "count_all")])
+        for end in ends.to_pylist():
+            value = UNKNOWN if end[column] is None else end[column]
+            counts.setdefault(value, Counter())[end["step"], end[REASON.name]] += end["count_all"]
+    order = {stage.name: number for number, stage in enumerate(segment)}
+    total = sum(counts.values(), Counter())
+    del total[None, None]
+    names = sorted(total, key=lambda end: (order[str(end[0])], -total[end], str(end[1])))
+    levels = {}
+    for value in sorted(counts):
+        of_value = counts[value]
+        rejects = tuple(Reject(str(step), str(why), of_value[step, why]) for step, why in names)
+        levels[value] = Level(segment[0].unit, of_value.total(), rejects, of_value[None, None])
+    return levels
+
+
 @dataclass(frozen=True)
 class Story:
     """What became of one row.
@@ -91,6 +136,10 @@ class Story:
     reason: str | None
 
 
+Place = tuple[str, int]
+"""Where a row lies: its part, and its number in the part."""
+
+
 def explain(stages: Sequence[Stage], needle: str) -> list[Story]:
     """Return the stories of the rows that `needle` identifies.
 
@@ -98,24 +147,53 @@ def explain(stages: Sequence[Stage], needle: str) -> list[Story]:
         stages: Of a build, finished or not.
         needle: A URL of a page or an image, a key, a SHA-256 or the name of an input.
     """
-    stories = []
+    wanted = {name: {needle} for name in IDENTIFIERS}
+    return [
+        story for segment in begun_segments(stages) for story in find_rows(segment, wanted).values()
+    ]
+
+
+def begun_segments(stages: Sequence[Stage]) -> list[list[Stage]]:
+    """Return the segments of a build whose rows are all there, however far they have come."""
+    begun = []
     for segment in segments(stages):
         if not segment[0].finished():
             break
-        for part in segment[0].parts():
-            table = outcomes(segment, part.name)
-            stories += [_story(segment[0].unit, row) for row in _matches(table, needle)]
-    return stories
+        begun.append(segment)
+    return begun
 
 
-def _matches(table: pa.Table, needle: str) -> list[dict[str, Any]]:
-    found = pa.array([False] * table.num_rows)
-    for name in IDENTIFIERS:
+def find_rows(
+    segment: Sequence[Stage], wanted: Mapping[str, Collection[str]]
+) -> dict[Place, Story]:
+    """Return the stories of the rows in which a column has one of the wanted values.
+
+    Args:
+        segment: One expanding stage, finished, and the annotating stages after it.
+        wanted: Values by column; columns that are not there, or not of strings, match nothing.
+    """
+    found: dict[Place, Story] = {}
+    for part in segment[0].parts():
+        numbers = _matches(outcomes(segment, part.name, wanted.keys()), wanted)
+        if not numbers:
+            continue
+        rows = outcomes(segment, part.name).take(pa.array(numbers)).to_pylist()
+        for number, row in zip(numbers, rows, strict=True):
+            found[part.name, number] = _story(segment[0].unit, row)
+    return found
+
+
+def _matches(table: pa.Table, wanted: Mapping[str, Collection[str]]) -> list[int]:
+    numbers: set[int] = set()
+    for name, values in wanted.items():
         if name in table.column_names and pa.types.is_string(table.schema.field(name).type):
-            equal = pc.fill_null(pc.equal(table[name], needle), fill_value=False)
-            found = pc.or_(found, equal.combine_chunks() if table.num_rows else found)
-    rows: list[dict[str, Any]] = table.filter(found).to_pylist()
-    return rows
+            equal = pc.is_in(table[name], value_set=pa.array(sorted(values), pa.string()))
+            numbers.update(_numbers(equal))
+    return sorted(numbers)
+
+
+def _numbers(mask: pa.ChunkedArray) -> Iterator[int]:
+    return iter(pc.indices_nonzero(mask).to_pylist())
 
 
 def _story(unit: str, row: dict[str, Any]) -> Story:

@@ -8,7 +8,7 @@ a sample is read by laying the parts beside each other.
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -142,19 +142,21 @@ def read_part(stages: Sequence[Stage], name: str, columns: Sequence[str]) -> pa.
     return table.filter(table[REASON.name].is_null()).select(list(columns))
 
 
-def outcomes(stages: Sequence[Stage], name: str) -> pa.Table:
+def outcomes(
+    stages: Sequence[Stage], name: str, columns: Collection[str] | None = None
+) -> pa.Table:
     """Return every row of a part, rejected ones too, with where it ended.
 
     Args:
         stages: One expanding stage and the annotating stages after it.
         name: The part.
+        columns: Those to read, of all that the stages write; None: all that are not binary.
 
     Returns:
-        All columns that are not binary, null past the step that rejected the row, and `step` and
-        `reason`: of the rejection, both null for rows that were kept.
+        The columns, null past the step that rejected the row, and `step` and `reason`: of the
+        rejection, both null for rows that were kept.
     """
-    first = pq.read_table(stages[0].part_path(name))
-    rows = first.num_rows
+    rows = pq.read_metadata(stages[0].part_path(name)).num_rows
     alive = np.arange(rows)
     step = np.full(rows, None, dtype=object)
     reason = np.full(rows, None, dtype=object)
@@ -162,13 +164,12 @@ def outcomes(stages: Sequence[Stage], name: str) -> pa.Table:
     for stage in stages:
         if not stage.path.is_dir() or not stage.part_path(name).exists():
             break
-        table = pq.read_table(stage.part_path(name))
-        place: list[int | None] = [None] * rows
-        for position, row in enumerate(alive):
-            place[row] = position
-        take = pa.array(place, pa.int64())
+        table = _read_wanted(stage.part_path(name), columns)
+        place = np.full(rows, -1)
+        place[alive] = np.arange(len(alive))
+        take = pa.array(place, mask=place < 0)
         for column, values in _columns(table):
-            if column != REASON.name and not _is_binary(values.type):
+            if column != REASON.name:
                 merged[column] = values.take(take)
         why = np.array(table[REASON.name].to_pylist(), dtype=object)
         rejected = np.array([value is not None for value in why], dtype=bool)
@@ -192,6 +193,17 @@ def segments(stages: Sequence[Stage]) -> list[list[Stage]]:
 
 def _columns(table: pa.Table) -> Iterator[tuple[str, pa.ChunkedArray]]:
     return zip(table.column_names, table.columns, strict=True)
+
+
+def _read_wanted(path: Path, columns: Collection[str] | None) -> pa.Table:
+    schema = pq.read_schema(path)
+    wanted = [
+        field.name
+        for field in schema
+        if field.name == REASON.name
+        or (not _is_binary(field.type) if columns is None else field.name in columns)
+    ]
+    return pq.read_table(path, columns=wanted)
 
 
 def _is_binary(kind: pa.DataType) -> bool:

@@ -22,7 +22,7 @@ from mella.builders.engine.parts import (
     write_json,
     write_part,
 )
-from mella.builders.engine.step import REASON, SideReader, Step, StepError
+from mella.builders.engine.step import REASON, SideReader, Step, StepError, canonical
 from mella.errors import RepositoryError
 
 RUN = "run.json"
@@ -93,7 +93,7 @@ def run(
     """
     stages = pipeline.stages(work)
     work.mkdir(parents=True, exist_ok=True)
-    write_json(work / RUN, {"stages": [stage.to_json() for stage in stages]})
+    write_json(work / RUN, {"stages": [stage.to_json() for stage in stages], **about(pipeline)})
     for number, (step, stage) in enumerate(zip(pipeline.steps, stages, strict=True)):
         if stage.finished():
             on_progress(Progress(step.name, 1, 1))
@@ -120,19 +120,42 @@ def run(
     return stages
 
 
+def about(pipeline: Pipeline) -> dict[str, Any]:
+    """Return what the keys of the steps are made of, as plain data that can be compared."""
+    steps = [
+        {
+            "name": step.name,
+            "version": step.version,
+            "params": canonical(step.params),
+            "columns": str(step.writes.remove_metadata()),
+        }
+        for step in pipeline.steps
+    ]
+    return {"inputs": pipeline.digest, "steps": steps}
+
+
 def open_run(work: Path) -> list[Stage]:
     """Return the stages of the last run in a folder.
 
     Raises:
         RepositoryError: No build was run there.
     """
+    return [Stage.from_json(stage, work) for stage in run_record(work)["stages"]]
+
+
+def run_record(work: Path) -> dict[str, Any]:
+    """Return what the last run in a folder noted: its `stages`, and what `about` returned.
+
+    Raises:
+        RepositoryError: No build was run there.
+    """
     try:
-        document = json.loads((work / RUN).read_text())
+        document: dict[str, Any] = json.loads((work / RUN).read_text())
     except FileNotFoundError as error:
         raise RepositoryError(
             f"{work} holds no build (no {RUN}). Run `mella-build run RECIPE` first."
         ) from error
-    return [Stage.from_json(stage, work) for stage in document["stages"]]
+    return document
 
 
 @dataclass(frozen=True)

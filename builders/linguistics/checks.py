@@ -6,13 +6,13 @@ from typing import Any
 import pyarrow as pa
 import regex
 
+from mella.builders.culture.alphabets import words_in_script
 from mella.builders.culture.identifiers import Ensemble
 from mella.builders.culture.language import (
     LanguageParams,
     Verdict,
     decide,
     load_identifiers,
-    words_in_script,
 )
 from mella.builders.culture.text_rules import is_repeated
 from mella.builders.engine.step import REASON, SideReader, Step
@@ -72,7 +72,7 @@ def checks_step(params: ChecksParams) -> Step:
     """
     return Step(
         name="checks",
-        version=1,
+        version=2,
         fn=_check_all,
         reads=READS,
         writes=WRITES,

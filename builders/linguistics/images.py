@@ -47,7 +47,7 @@ def images_step(params: PoolParams) -> Step:
     """
     return Step(
         name="images",
-        version=1,
+        version=2,
         fn=_read_all,
         reads=READS,
         writes=WRITES,

@@ -1,0 +1,1 @@
+"""Tell what a build did: the whole story of a row, and a page about all of them."""
