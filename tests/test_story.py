@@ -37,8 +37,8 @@ def test_a_key_leads_back_to_the_page(built, sample):
     assert candidate.row["id"] == image.row["id"]
     assert {one.reason for one in (record, candidate, image, last)} == {None}
     steps = [verdict.step for verdict in candidate.verdicts]
-    assert steps == [*("candidates", "text", "language")]
-    assert candidate.verdicts[2].wrote["language_score"] == candidate.row["language_score"]
+    assert steps == [*("candidates", "text", "repetition", "language", "consent")]
+    assert candidate.verdicts[3].wrote["language_score"] == candidate.row["language_score"]
 
 
 def test_an_image_url_leads_both_ways_and_to_its_own_record(built, sample):

@@ -75,8 +75,9 @@ match sys.argv[2]:
 print("at the end")
 """
 READ_ALL = """
-import sys
+import signal, sys
 from mella.stream import MellaStream
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 stream = MellaStream("th", repo=sys.argv[1], shuffle=False, chunk_bytes=60000, threads=0)
 for number, _ in enumerate(stream, start=1):
     print(number, flush=True)
