@@ -1,7 +1,6 @@
 """`mella-build`: make data sets, and explain how they were made."""
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -17,14 +16,8 @@ from mella.builders.engine.runner import open_run
 from mella.builders.report.page import write_page
 from mella.builders.report.story import trace
 from mella.errors import MellaError
+from mella.ranks import cores
 from mella.schema import SPLITS
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
 
 RECIPE = click.argument("recipe", type=click.Path(path_type=Path))
 FINISHED = click.argument("build", type=click.Path(path_type=Path))
@@ -41,7 +34,7 @@ OUT = click.option(
 WORKERS = click.option(
     "--workers",
     type=click.IntRange(min=1),
-    default=_cores,
+    default=cores,
     show_default="the cores of this machine",
     help="Processes. Each loads language models of about 0.9 GB.",
 )

@@ -1,7 +1,8 @@
 """The exceptions that mella raises: each is a `MellaError` and the built-in that fits."""
 
 import difflib
-from collections.abc import Iterable
+import operator
+from collections.abc import Collection, Iterable
 
 
 class MellaError(Exception):
@@ -39,3 +40,25 @@ def unknown_name(what: str, got: object, known: Iterable[str]) -> UnknownNameErr
     names = sorted(known)
     hint = nearest(got, names) if isinstance(got, str) else ""
     return UnknownNameError(f"Unknown {what} {got!r}.{hint} Known: {', '.join(names)}.")
+
+
+def check_among(name: str, value: object, known: Collection[str]) -> None:
+    """Raise UnknownNameError where the value of an option is not among the known ones."""
+    if value not in known:
+        raise unknown_name(name, value, known)
+
+
+def whole_number(name: str, value: object, least: int | None = None) -> int:
+    """Return the value of an option as an int, where it is one; NumPy's integers count.
+
+    Raises:
+        OptionError: It is not a whole number, or less than `least`.
+    """
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]  # it says what is none
+    except TypeError:
+        number = None
+    if number is None or (least is not None and number < least):
+        whole = "a whole number" if least is None else f"a whole number from {least}"
+        raise OptionError(f"{name} is {whole}, got {value!r}.")
+    return number

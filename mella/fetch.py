@@ -4,12 +4,12 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import xxhash
 
 from mella.blocks import LocalShards, check_blocks
-from mella.errors import FormatError, MellaError, OptionError, RepositoryError
+from mella.errors import FormatError, MellaError, RepositoryError, whole_number
 from mella.http import Retry
 from mella.plan import Cell, Ints
 from mella.repository import FolderStorage, Repository, missing_file
@@ -39,15 +39,9 @@ class Fetching:
     retry: Retry | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("connections", 1),
-            ("read_ahead", 0),
-            ("gap", 0),
-            ("request_bytes", 1),
-        ):
-            value = getattr(self, name)
-            if not value >= least:
-                raise OptionError(f"{name} is a number from {least}, got {value!r}.")
+        least = {"connections": 1, "read_ahead": 0, "gap": 0, "request_bytes": 1}
+        for name, value in least.items():
+            whole_number(name, getattr(self, name), value)
 
 
 class Segment:
@@ -78,10 +72,24 @@ class Take(NamedTuple):
         return str(self.cell.key[self.row].as_py())
 
 
-def damaged(take: Take, repository: Repository, error: Exception) -> FormatError:
-    """Return what to raise for a sample whose image cannot be used: it names shard and key."""
-    shard = take.cell.shards[take.shard]
-    return FormatError(f"{repository.storage.name}/{shard} at sample {take.key()}: {error}")
+def decoded(
+    decode: Callable[[bytes | memoryview], Any],
+    image: bytes | memoryview,
+    take: Take,
+    repository: Repository,
+) -> Any:
+    """Return what `decode` makes of the image of a sample.
+
+    Raises:
+        FormatError: It cannot be decoded; names shard and key.
+    """
+    try:
+        return decode(image)
+    except MellaError as error:
+        shard = take.cell.shards[take.shard]
+        raise FormatError(
+            f"{repository.storage.name}/{shard} at sample {take.key()}: {error}"
+        ) from error
 
 
 Read = tuple[Take, bytes | memoryview | MellaError]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mella.errors import MellaError, OptionError, unknown_name
-from mella.fetch import Fetching, Segment, Take, damaged, read
+from mella.errors import MellaError, OptionError, check_among
+from mella.fetch import Fetching, Segment, Take, decoded, read
 from mella.order import apportion
 from mella.plan import (
     Cell,
@@ -95,8 +95,7 @@ def load_mella(
 
     wanted = check_names(lang, source, split)
     chosen = chosen_columns(columns)
-    if on_error not in ("raise", "skip"):
-        raise unknown_name("on_error", on_error, ("raise", "skip"))
+    check_among("on_error", on_error, ("raise", "skip"))
     if not streaming and (on_error != "raise" or cache is not None):
         raise OptionError(
             "on_error= and cache= are for streaming: with streaming=False shards are fetched whole "
@@ -219,7 +218,7 @@ def _read_piece(piece: Piece) -> Iterator[dict[str, Any]]:
                 raise blocks
             image, _, document = split_sample(blocks)
             if check is not None:
-                _check(check, image, take, piece.repository)
+                decoded(check, image, take, piece.repository)
         except MellaError as error:
             if not piece.skip:
                 raise
@@ -238,18 +237,6 @@ def _decoder() -> Callable[[bytes | memoryview], Any]:
     from mella.decode import Decoding, make_decoder
 
     return make_decoder(Decoding())
-
-
-def _check(
-    decode: Callable[[bytes | memoryview], Any],
-    image: bytes | memoryview,
-    take: Take,
-    repository: Repository,
-) -> None:
-    try:
-        decode(image)
-    except MellaError as error:
-        raise damaged(take, repository, error) from error
 
 
 def _features(columns: tuple[str, ...], *, decode: bool) -> "datasets.Features":

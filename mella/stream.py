@@ -10,13 +10,11 @@ for epoch in range(3):
 """
 
 import json
-import operator
-import os
 import sys
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, repeat
 from numbers import Integral
 from pathlib import Path
@@ -24,8 +22,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 
-from mella.errors import MellaError, OptionError, unknown_name
-from mella.fetch import Fetching, Read, Segment, Take, damaged, read
+from mella.errors import MellaError, OptionError, check_among, whole_number
+from mella.fetch import Fetching, Read, Segment, Take, decoded, read
 from mella.order import (
     CellOrder,
     Layout,
@@ -38,6 +36,7 @@ from mella.order import (
     length,
     remaining,
 )
+from mella.place import Place, StateError, from_state, to_state
 from mella.plan import (
     CHUNK_BYTES,
     check_names,
@@ -47,7 +46,8 @@ from mella.plan import (
     metadata_rows,
     plan_cell,
 )
-from mella.repository import Repository, open_repository
+from mella.ranks import cores_of_rank, find_rank, find_worker
+from mella.repository import open_repository
 from mella.shards import split_sample
 from mella.threads import Threads
 from mella.views import View, ViewName, resolve_view
@@ -78,10 +78,6 @@ _PATIENCE = 5.0
 """Seconds that the end of an iterator waits for the images that are being decoded."""
 
 
-class StateError(MellaError, ValueError):
-    """A state that does not belong to this stream."""
-
-
 class Skipped(NamedTuple):
     """A sample that could not be read, with `on_error="skip"`."""
 
@@ -110,21 +106,6 @@ class CellProgress:
     def epochs(self) -> float:
         """How often each of its samples was seen, on average."""
         return self.seen / self.samples if self.samples else 0.0
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where a stream stands. Never changed, so that a state that was taken stays what it was.
-
-    Attributes:
-        epoch: That is under way.
-        done: How it was divided, one division after another, and how many steps of each are done.
-        worker: Which part of the last division this process reads, where it has begun.
-    """
-
-    epoch: int = 0
-    done: tuple[tuple[Layout, int], ...] = ()
-    worker: int | None = None
 
 
 class MellaStream(_TorchIterable):
@@ -216,12 +197,12 @@ class MellaStream(_TorchIterable):
         wanted = check_names(lang, source, split)
         self._columns = chosen_columns(columns)
         expression = checked_where(where)
-        _among("on_error", on_error, ("raise", "skip"))
-        _among("remainder", remainder, ("keep", "repeat", "drop"))
-        seed = _whole("seed", seed)
-        batch_size = None if batch_size is None else _whole("batch_size", batch_size, 1)
-        chunk_bytes = _whole("chunk_bytes", chunk_bytes, 1)
-        threads = None if threads is None else _whole("threads", threads, 0)
+        check_among("on_error", on_error, ("raise", "skip"))
+        check_among("remainder", remainder, ("keep", "repeat", "drop"))
+        seed = whole_number("seed", seed)
+        batch_size = None if batch_size is None else whole_number("batch_size", batch_size, 1)
+        chunk_bytes = whole_number("chunk_bytes", chunk_bytes, 1)
+        threads = None if threads is None else whole_number("threads", threads, 0)
         self._view = None if view is None else resolve_view(view)
         decodes = decode is not False and "image" in self._columns
         if image_size is not None and decode is not True:
@@ -230,7 +211,7 @@ class MellaStream(_TorchIterable):
                 "own, and with decode=False the bytes stay as they are."
             )
         self._decoding = _checked_decoding(decode, image_size, output) if decodes else None
-        self.rank, self.world_size = _find_rank(rank, world_size)
+        self.rank, self.world_size = find_rank(rank, world_size)
         self.batch_size = batch_size
         self._remainder = remainder
         self._threads = threads
@@ -272,7 +253,7 @@ class MellaStream(_TorchIterable):
                 for cell, count in zip(self._cells, self._mix.counts, strict=True)
             },
         }
-        self._place = _Place()
+        self._place = Place()
         self.skipped: list[Skipped] = []
         """What this process has skipped, with `on_error="skip"`."""
         if remainder == "drop" and not self.layout(1).shares(self._mix.total)[0].samples:
@@ -295,9 +276,9 @@ class MellaStream(_TorchIterable):
 
         To begin that one anew, load the state of a stream that has not begun.
         """
-        epoch = _whole("epoch", epoch, 0)
+        epoch = whole_number("epoch", epoch, 0)
         if epoch != self._place.epoch:
-            self._place = _Place(epoch)
+            self._place = Place(epoch)
 
     def __len__(self) -> int:
         """Steps of this rank in the epoch, those that are done included."""
@@ -330,16 +311,7 @@ class MellaStream(_TorchIterable):
         stream: read through `mella.loader.StreamLoader`, which counts what was handed out, or
         through torchdata's `StatefulDataLoader`, which keeps the states of all workers.
         """
-        return {
-            "version": 1,
-            "epoch": self._place.epoch,
-            "done": [
-                [layout.world_size, layout.workers, layout.batch_size, layout.remainder, steps]
-                for layout, steps in self._place.done
-            ],
-            "worker": self._place.worker,
-            "order": self._identity,
-        }
+        return to_state(self._place, self._identity)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go to where another stream stood; ranks, workers and batch size may differ from then.
@@ -347,20 +319,9 @@ class MellaStream(_TorchIterable):
         Raises:
             StateError: It is the state of another choice of samples, or of another order.
         """
-        if not _is_state(state):
-            raise StateError(f"This is no state of a MellaStream: {str(state)[:200]}.")
-        # Through JSON, where a checkpoint may have been, tuples are lists and keys are texts.
-        theirs = json.loads(json.dumps(state["order"]))
-        if theirs != self._identity:
-            raise StateError(
-                "The state is of another order of samples: "
-                f"{_difference(theirs, self._identity)}. Make the stream as it was made then: the "
-                "same data, lang, source, split, where, weights, shuffle, seed and chunk_bytes."
-            )
-        done = tuple((Layout(*layout), steps) for *layout, steps in state["done"])
+        place = from_state(state, self._identity)
         # A worker's own state goes back to it; in the main process it stands for the rank.
-        worker = state["worker"] if _find_worker() is not None else None
-        self._place = _Place(state["epoch"], done, worker)
+        self._place = place if find_worker() is not None else replace(place, worker=None)
         self._warn_of_ragged_ranks()
 
     def layout(self, workers: int) -> Layout:
@@ -378,11 +339,11 @@ class MellaStream(_TorchIterable):
         return self._resume(layout)[1]
 
     @property
-    def place(self) -> _Place:
+    def place(self) -> Place:
         """Where the stream stands: for `move` and `end_epoch`."""
         return self._place
 
-    def move(self, since: _Place, layout: Layout, steps: int, worker: int | None = None) -> _Place:
+    def move(self, since: Place, layout: Layout, steps: int, worker: int | None = None) -> Place:
         """Say that so many steps of a division are done: for who reads through other processes.
 
         Args:
@@ -398,21 +359,19 @@ class MellaStream(_TorchIterable):
             StateError: Somebody else has moved the stream since.
         """
         self._check_not_moved(since)
-        done = since.done
-        earlier = done[:-1] if done and done[-1][0] == layout else done
-        self._place = _Place(since.epoch, (*earlier, (layout, steps)), worker)
+        self._place = since.moved(layout, steps, worker)
         return self._place
 
-    def end_epoch(self, since: _Place) -> None:
+    def end_epoch(self, since: Place) -> None:
         """Say that the epoch is over.
 
         Raises:
             StateError: Somebody else has moved the stream since.
         """
         self._check_not_moved(since)
-        self._place = _Place(since.epoch + 1)
+        self._place = Place(since.epoch + 1)
 
-    def _check_not_moved(self, since: _Place) -> None:
+    def _check_not_moved(self, since: Place) -> None:
         if self._place is not since:
             raise StateError(
                 "The stream was moved (by set_epoch, load_state_dict or another iterator) while "
@@ -431,7 +390,7 @@ class MellaStream(_TorchIterable):
 
     def __iter__(self) -> Iterator[Any]:
         """Yield batches or samples: those of this worker, in a worker of a torch DataLoader."""
-        worker, workers = _find_worker() or (0, 1)
+        worker, workers = find_worker() or (0, 1)
         return self._iterate(worker, workers, moves=True)
 
     def __getitem__(self, number: int) -> NoReturn:
@@ -447,7 +406,7 @@ class MellaStream(_TorchIterable):
 
         They do not move the stream: `set_epoch` does.
         """
-        _whole("count", count, 1)
+        whole_number("count", count, 1)
         return [self._iterate(worker, count, moves=False) for worker in range(count)]
 
     def _iterate(self, worker: int, workers: int, *, moves: bool) -> Iterator[Any]:
@@ -501,7 +460,7 @@ class MellaStream(_TorchIterable):
         reads = read(self._repository, self._merged(spans, epoch, self._takes), self._fetching)
         threads = self._threads
         if threads is None:
-            threads = 0 if in_parts or self._decoding is None else _cores_of_rank()
+            threads = 0 if in_parts or self._decoding is None else cores_of_rank()
         with closing(reads):
             if not threads:
                 yield from map(make, reads)
@@ -566,7 +525,7 @@ class MellaStream(_TorchIterable):
                     raise blocks
                 image, _, document = split_sample(blocks)
                 pixels = (
-                    bytes(image) if decode is None else _decoded(decode, image, take, repository)
+                    bytes(image) if decode is None else decoded(decode, image, take, repository)
                 )
             except MellaError as error:
                 if skip:
@@ -630,126 +589,8 @@ def _decoder(decoding: "Decoding | None") -> Callable[[Any], Any] | None:
     return make_decoder(decoding)
 
 
-def _decoded(
-    decode: Callable[[Any], Any], image: bytes | memoryview, take: Take, repository: Repository
-) -> Any:
-    try:
-        return decode(image)
-    except MellaError as error:
-        raise damaged(take, repository, error) from error
-
-
-def _find_rank(rank: int | None, world_size: int | None) -> tuple[int, int]:
-    """Return the rank of this process and the number of ranks."""
-    if (rank is None) != (world_size is None):
-        raise OptionError(f"rank={rank!r}, world_size={world_size!r}: give both or neither.")
-    if rank is None or world_size is None:
-        rank, world_size = _rank_around()
-    rank, world_size = _whole("rank", rank), _whole("world_size", world_size, 1)
-    if not 0 <= rank < world_size:
-        raise OptionError(f"rank is a number from 0 below world_size={world_size}, got {rank}.")
-    return rank, world_size
-
-
-def _rank_around() -> tuple[int, int]:
-    # Who has not imported torch does not run under it, and need not wait for it.
-    distributed: Any = sys.modules.get("torch.distributed")
-    if distributed and distributed.is_available() and distributed.is_initialized():
-        return distributed.get_rank(), distributed.get_world_size()
-    rank, world_size = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")
-    if world_size in (None, "1") and rank in (None, "0"):
-        return 0, 1
-    try:
-        return int(rank or ""), int(world_size or "")
-    except ValueError:
-        raise OptionError(
-            f"$RANK={rank!r} and $WORLD_SIZE={world_size!r} are not two numbers: set both, or give "
-            "rank= and world_size=."
-        ) from None
-
-
-def _cores_of_rank() -> int:
-    """Return how many cores this process has, of those that the ranks of this machine share."""
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
-    beside = os.environ.get("LOCAL_WORLD_SIZE", "1")  # as torchrun sets it
-    return max(1, cores // int(beside)) if beside.isdecimal() and int(beside) else cores
-
-
-def _find_worker() -> tuple[int, int] | None:
-    """Return the number of this worker of a torch DataLoader and how many there are."""
-    data: Any = sys.modules.get("torch.utils.data")
-    info = data and data.get_worker_info()
-    return (info.id, info.num_workers) if info else None
-
-
 def _register_with_torch() -> None:
     """Make streams what torch takes for iterable, where it is loaded."""
     data: Any = sys.modules.get("torch.utils.data")
     if data:
         data.IterableDataset.register(MellaStream)
-
-
-def _among(name: str, value: object, known: Sequence[str]) -> None:
-    if value not in known:
-        raise unknown_name(name, value, known)
-
-
-def _whole(name: str, value: object, least: int | None = None) -> int:
-    """Return an option as an int; NumPy's integers count."""
-    try:
-        number = operator.index(value)  # type: ignore[arg-type]  # it says what is none
-    except TypeError:
-        number = None
-    if number is None or (least is not None and number < least):
-        whole = "a whole number" if least is None else f"a whole number from {least}"
-        raise OptionError(f"{name} is {whole}, got {value!r}.")
-    return number
-
-
-def _is_state(state: object) -> bool:
-    """Whether this is what `state_dict` returned, perhaps through JSON or torch.save."""
-    if not (isinstance(state, Mapping) and state.get("version") == 1):
-        return False
-    done = state.get("done")
-    return (
-        _is_count(state.get("epoch"), 0)
-        and isinstance(state.get("order"), Mapping)
-        and "worker" in state
-        and isinstance(done, list | tuple)
-        and all(_is_division(*one) for one in done if isinstance(one, list | tuple))
-        and all(isinstance(one, list | tuple) for one in done)
-    )
-
-
-def _is_division(*values: object) -> bool:
-    if len(values) != 5:
-        return False
-    world_size, workers, batch_size, remainder, steps = values
-    sizes = (world_size, workers, batch_size)
-    known = remainder in ("keep", "repeat", "drop")
-    return known and all(_is_count(size, 1) for size in sizes) and _is_count(steps, 0)
-
-
-def _is_count(value: object, least: int) -> bool:
-    return type(value) is int and value >= least
-
-
-def _difference(theirs: Any, ours: Any) -> str:
-    """Say in what two identities differ."""
-    parts = [
-        f"{name}={theirs.get(name)!r} there and {ours[name]!r} here"
-        for name in ("seed", "chunk_bytes")
-        if theirs.get(name) != ours[name]
-    ]
-    there, here = theirs.get("cells", {}), ours["cells"]
-    parts += [f"{name} is not among the samples here" for name in sorted({*there} - {*here})]
-    parts += [f"{name} was not among the samples there" for name in sorted({*here} - {*there})]
-    parts += [
-        f"{name} has other samples or another weight"
-        for name in sorted({*there} & {*here})
-        if there[name] != here[name]
-    ]
-    return "; ".join(parts)

@@ -21,7 +21,8 @@ from mella import FormatError, RepositoryError, UnknownNameError, WhereError
 from mella.errors import OptionError
 from mella.fetch import Fetching
 from mella.http import Retry
-from mella.stream import MellaStream, StateError
+from mella.place import StateError
+from mella.stream import MellaStream
 from mella.weights import WeightsError, samples_per_epoch
 from repositories import Cell, Sample, build, samples, serve
 
