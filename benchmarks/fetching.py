@@ -16,7 +16,6 @@ scale for the perceptual hash, and strips their metadata.
 
 import asyncio
 import hashlib
-import io
 import json
 import os
 import statistics
@@ -29,10 +28,9 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 from measure import by_turns, ratio
-from PIL import Image
+from noise import noise_images
 
 from mella.builders.culture import public_address
 from mella.builders.culture.fetch import Fetcher, FetchParams
@@ -78,18 +76,6 @@ print((time.process_time() - before) / (len(urls) - few))
 """
 
 
-def make_images() -> list[bytes]:
-    """Return JPEGs of about 50 KB."""
-    noise = np.random.default_rng(0)
-    images = []
-    for _ in range(16):
-        file = io.BytesIO()
-        small = Image.fromarray(noise.integers(0, 255, (60, 80, 3), dtype=np.uint8))
-        small.resize((400, 300)).save(file, "JPEG", quality=95)
-        images.append(file.getvalue())
-    return images
-
-
 class Server(asyncio.Protocol):
     """Answers `GET /NUMBER.jpg` with an image of its own, and robots.txt with rules."""
 
@@ -121,7 +107,7 @@ class Server(asyncio.Protocol):
 async def serve() -> None:
     """Serve until killed; the first line printed is the port."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(partial(Server, make_images()), "0.0.0.0", 0, backlog=1024)
+    server = await loop.create_server(partial(Server, noise_images()), "0.0.0.0", 0, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

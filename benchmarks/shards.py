@@ -8,7 +8,6 @@ the bytes of the image, undecoded, with the metadata of the sample.
 """
 
 import hashlib
-import io
 import json
 import statistics
 import sys
@@ -19,10 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import numpy as np
 import pyarrow as pa
 import webdataset
-from PIL import Image
+from noise import noise_images
 
 from mella import load_mella
 from mella.index import write_index
@@ -34,13 +32,7 @@ SHARD = shard_path("culture", "th", "train", 0, 1)
 
 
 def make_samples(count: int) -> list[tuple[bytes, dict[str, Any]]]:
-    noise = np.random.default_rng(0)
-    images = []
-    for _ in range(16):
-        file = io.BytesIO()
-        small = Image.fromarray(noise.integers(0, 255, (60, 80, 3), dtype=np.uint8))
-        small.resize((400, 300)).save(file, "JPEG", quality=95)
-        images.append(file.getvalue())
+    images = noise_images()
     samples = []
     for number in range(count):
         # Bytes behind the end of a JPEG are no part of the picture, but make it another file.

@@ -15,6 +15,7 @@ from mella.fetch import Fetching
 from mella.http import Retry
 from repositories import build, samples
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*does not serve ranges:UserWarning")
 CELLS = {
     ("culture", "th", "train"): samples("culture", "th", 40),
     ("linguistics", "th", "train"): samples("linguistics", "th", 20),
