@@ -374,6 +374,18 @@ def test_inputs_of_one_name_are_told_apart_by_their_folders(folder):
     assert build.pipeline.inputs["name"].to_pylist() == ["more.warc", "pages.warc"]
 
 
+def test_images_need_no_words_of_their_own_where_those_around_will_do(folder):
+    made, _ = read(folder, CULTURE)
+    assert made.candidates.own_text
+    made, _ = read(folder, CULTURE + "[text]\norigins = ['alt', 'paragraph']")
+    assert not made.candidates.own_text
+
+
+def test_the_store_of_answers_lies_beside_the_recipe(folder):
+    made, _ = read(folder, CULTURE + "[fetch]\nstore = 'answers'")
+    assert made.images.fetch_params.store == str(folder / "answers")
+
+
 def test_a_list_of_pages_needs_leave_to_fetch_and_a_contact(folder):
     recipe = CULTURE.replace('archives = ["pages.warc"]', "page_lists = ['pages.txt']")
     contact = "[fetch]\ncontact = 'https://example.org/bot'\n"

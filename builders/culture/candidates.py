@@ -104,6 +104,7 @@ class CandidatesParams:
         paragraph_chars: Characters of the paragraph to keep; 0: it is not looked for.
         useful_width: Of a `srcset`, the smallest image at least this wide is taken.
         own_text: Whether an image needs words of its own; else a heading or a paragraph will do.
+            In a recipe, it follows from the origins of `[text]`.
     """
 
     max_per_page: int = 500

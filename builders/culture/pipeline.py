@@ -1,6 +1,6 @@
 """The culture pipeline: web pages in, images with the text that the page itself gives them out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -30,6 +30,9 @@ from mella.builders.recipe import Recipe, RecipeError
 from mella.languages import Language
 
 SOURCE = "culture"
+
+# Origins of text that is not an image's own: where these will do, an image needs none.
+_AROUND = {"heading", "paragraph"}
 
 # What of a candidate goes with its image into a sample, or is needed on the way there.
 _CARRIED = (
@@ -89,14 +92,17 @@ def read_culture(recipe: Recipe) -> tuple[CultureRecipe, list[Path], BenchmarkFi
             'archives = ["crawl/*.warc.gz"]'
         )
     fetch = recipe.table("fetch", FetchParams)
+    if fetch.store:
+        fetch = replace(fetch, store=str(recipe.path.parent.resolve() / fetch.store))
     pages = recipe.table("page_lists", PageListParams, {"fetch_params": fetch})
     records = recipe.table("records", RecordsParams)
     scripts = tuple(dict.fromkeys(script for one in languages for script in one.scripts))
     text = recipe.table("text", TextParams, {"scripts": scripts})
+    own_text = not _AROUND & {*text.origins}
     made = CultureRecipe(
         languages=languages,
         records=pages if inputs.page_lists else records,
-        candidates=recipe.table("candidates", CandidatesParams),
+        candidates=recipe.table("candidates", CandidatesParams, {"own_text": own_text}),
         text=with_unsafe_files(text, recipe.files(text.unsafe_files)),
         repetition=recipe.table("repetition", RepetitionParams),
         language=recipe.table("language", LanguageParams, {"languages": languages}),
