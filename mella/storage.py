@@ -173,7 +173,7 @@ class UrlStorage:
     def read_range(self, path: str, start: int, end: int) -> bytes:
         """Return the bytes from `start` up to `end`."""
         try:
-            content = self._patiently(path, start=start, end=end)
+            content = self._patiently(path, start, end)
         except Exception as error:
             if _beyond_the_end(error):
                 return b""
@@ -188,13 +188,13 @@ class UrlStorage:
         """Return where the file lies, after downloading it."""
         return download(entry, self.read_range, progress)
 
-    def _patiently(self, path: str, **span: int) -> bytes:
+    def _patiently(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
         """Read; again where the connection failed, as `Retry` says."""
         file_system, root = self._open()
         attempts = self._retry.attempts if self._met else min(_AT_FIRST, self._retry.attempts)
         for failures in count(1):
             try:
-                content: bytes = file_system.cat_file(f"{root}/{path}", **span)
+                content: bytes = file_system.cat_file(f"{root}/{path}", start=start, end=end)
             except _FINAL:
                 raise
             except OSError:
