@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mella.builders.engine.executor import LocalExecutor
-from mella.builders.engine.ledger import explain, funnel
+from mella.builders.engine.ledger import funnel
 from mella.builders.engine.parts import outcomes, read_part, segments
 from mella.builders.engine.runner import Pipeline, open_run, run
 from mella.builders.engine.step import SideReader, Step, StepError
 from mella.errors import FormatError, RepositoryError
+from stories import explain
 
 
 @dataclass(frozen=True)

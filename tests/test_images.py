@@ -18,11 +18,12 @@ from mella.builders.culture.picture import ImageRules, StoredImage, normalise_im
 from mella.builders.culture.records import RecordsParams, records_step
 from mella.builders.engine import runner
 from mella.builders.engine.executor import LocalExecutor
-from mella.builders.engine.ledger import explain, funnel
+from mella.builders.engine.ledger import funnel
 from mella.builders.engine.parts import read_part
 from mella.builders.engine.step import REASON, SideReader, Step, canonical
 from mella.jpeg import strip_metadata
 from pictures import picture, save
+from stories import explain
 from web_archives import Archive
 from web_site import Site
 

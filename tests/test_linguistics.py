@@ -19,7 +19,7 @@ from mella import load_mella
 from mella.builders.build import plan_build, run_build
 from mella.builders.culture.picture import ImageRules
 from mella.builders.curate.split import SplitParams, split_of
-from mella.builders.engine.ledger import explain, funnel
+from mella.builders.engine.ledger import funnel
 from mella.builders.linguistics.entries import ENTRIES, EntriesParams, entries_step
 from mella.builders.linguistics.images import PoolParams, images_step
 from mella.builders.linguistics.join import JoinParams, join_step
@@ -32,6 +32,7 @@ from mella.schema import TOMBSTONES
 from pictures import picture, save
 from repositories import manifest_of, photo
 from stepping import apply, reasons
+from stories import explain
 
 CAPTIONS = [caption for caption in read_captions() if not caption.flaw]
 TEXT_OF = {caption.lang: caption.text for caption in CAPTIONS}

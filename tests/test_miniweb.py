@@ -18,7 +18,7 @@ from PIL import Image
 from warcio.archiveiterator import ArchiveIterator
 
 from mella.builders.culture.candidates import CandidatesParams, candidates_step
-from mella.builders.culture.records import RECORDS, RecordsParams, read_payload, records_step
+from mella.builders.culture.records import RECORDS, RecordsParams, read_response, records_step
 from mella.builders.engine.step import Step
 from mella.builders.miniweb import regenerate as making
 from mella.builders.miniweb.artwork import Artwork, MiniWebError
@@ -162,7 +162,7 @@ def test_the_records_step_reads_what_warcio_reads(archive, records):
         if row["kind"] == "page":
             assert row["body"] == got.body
         elif got.kind == "response" and row["reason"] is None:
-            assert read_payload(row["path"], row["member"], row["offset"]) == got.body
+            assert read_response(row["path"], row["member"], row["offset"])[1] == got.body
     reasons = Counter(row["reason"] for row in records if row["reason"])
     robots = sum(url.endswith("/robots.txt") for url in archive)
     assert reasons == {"media_type:text/plain": robots, "http_status:404": 1, "record:svg": 1}
@@ -276,7 +276,7 @@ def test_the_revisit_leads_to_the_first_image(archive, records):
     url = address_of(page, flaw.src)
     (row,) = (row for row in records if row["url"] == url)
     assert archive[url].kind == "revisit"
-    data = read_payload(row["path"], row["member"], row["offset"])
+    data = read_response(row["path"], row["member"], row["offset"])[1]
     assert [page.host in first for first, got in archive.items() if got.body == data] == [True]
 
 
@@ -453,7 +453,7 @@ def test_what_is_written_is_read_the_same_by_warcio_and_by_mella(tmp_path_factor
     _, archive = read_warc(file)
     assert [(url, got.body) for url, got in archive.items()] == [(u, a.data) for u, a in crawl]
     for got in archive.values():
-        assert read_payload(str(file), None, got.offset) == got.body
+        assert read_response(str(file), None, got.offset)[1] == got.body
 
 
 def test_a_revisit_of_unknown_content_is_refused():

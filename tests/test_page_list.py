@@ -15,10 +15,11 @@ from mella.builders.culture.page_list import PageListParams, page_list_step
 from mella.builders.culture.records import RECORDS, RecordsParams, records_step
 from mella.builders.engine import runner
 from mella.builders.engine.executor import LocalExecutor
-from mella.builders.engine.ledger import explain, funnel
+from mella.builders.engine.ledger import funnel
 from mella.builders.engine.parts import outcomes
 from mella.builders.engine.step import canonical
 from pictures import picture, save
+from stories import explain
 from web_site import Site
 
 FETCH = FetchParams(

@@ -19,7 +19,7 @@ from built_miniweb import SOURCES, built
 from curated import contents
 from mella import load_mella
 from mella.builders.build import plan_build, run_build
-from mella.builders.engine.ledger import explain, funnel
+from mella.builders.engine.ledger import funnel
 from mella.builders.miniweb.choices import read_choices
 from mella.builders.miniweb.demo import MATERIAL
 from mella.builders.miniweb.flaws import FLAWS
@@ -28,6 +28,7 @@ from mella.errors import FormatError
 from mella.languages import languages
 from mella.shards import read_shard
 from mella.text import normalise
+from stories import explain
 
 __all__ = ["built"]  # a fixture
 

@@ -15,7 +15,6 @@ from mella.builders.culture.payload import PayloadError
 from mella.builders.culture.records import (
     RECORDS,
     RecordsParams,
-    read_payload,
     read_response,
     records_step,
 )
@@ -64,7 +63,7 @@ def test_an_image_is_known_by_its_bytes_and_read_again_by_its_offset(rows, gz, k
     _, row = rows(archive.bytes)
     assert (row["kind"], row["body"], row["reason"]) == ("image", None, None)
     assert row["offset"] == archive.offsets[1]
-    assert read_payload(row["path"], row["member"], row["offset"]) == image
+    assert read_response(row["path"], row["member"], row["offset"])[1] == image
 
 
 def test_what_is_no_page_and_no_image_says_why(rows):
@@ -123,7 +122,7 @@ def test_resources_are_read_again_too(rows):
         "http://a.example/i", PNG, [("Content-Type", "image/png")], kind="resource"
     )
     (row,) = rows(archive.bytes)
-    assert read_payload(row["path"], None, row["offset"]) == PNG
+    assert read_response(row["path"], None, row["offset"])[1] == PNG
 
 
 def test_angle_brackets_around_addresses_are_dropped(rows):
@@ -183,7 +182,7 @@ def test_large_images_are_listed_whatever_their_size(rows):
         Archive().add("http://a.example/i", image, [("Content-Type", "image/png")]).bytes,
         RecordsParams(max_page_bytes=1000),
     )
-    assert read_payload(found[0]["path"], None, 0) == image
+    assert read_response(found[0]["path"], None, 0)[1] == image
 
 
 def test_a_revisited_image_is_read_from_its_original(rows):
@@ -197,7 +196,7 @@ def test_a_revisited_image_is_read_from_its_original(rows):
     found = rows(archive.bytes)
     assert kept(found) == ["i", "again"]
     assert [reason for _, reason in rejected(found)] == ["record:revisit"]
-    assert read_payload(found[1]["path"], None, found[1]["offset"]) == PNG
+    assert read_response(found[1]["path"], None, found[1]["offset"])[1] == PNG
 
 
 def test_a_file_that_is_not_there_does_not_stop_the_others(tmp_path):
@@ -226,7 +225,7 @@ def test_a_wacz_of_two_archives(rows, compression, gz):
     assert [row["member"][8] for row in found] == list("aabba")
     for row in found:
         if row["kind"] == "image":
-            assert read_payload(row["path"], row["member"], row["offset"]) == PNG
+            assert read_response(row["path"], row["member"], row["offset"])[1] == PNG
 
 
 def test_a_wacz_with_one_broken_archive_gives_the_other(rows):
@@ -250,7 +249,7 @@ def test_a_cut_wacz_is_searched_for_records(rows):
     found = rows(wacz({"archive/a.warc.gz": archive.bytes})[:-60])
     assert kept(found) == ["p", "i"]
     assert found[0]["reason"] == "archive:broken_zip"
-    assert read_payload(found[2]["path"], None, found[2]["offset"]) == PNG
+    assert read_response(found[2]["path"], None, found[2]["offset"])[1] == PNG
 
 
 ZIPPED = wacz({"archive/a.warc": pages(2, gz=False).bytes}, zipfile.ZIP_DEFLATED)
@@ -274,13 +273,13 @@ def test_reading_a_payload_where_there_is_none_explains_itself(tmp_path):
     archive = pages(2)
     path.write_bytes(archive.bytes)
     with pytest.raises(PayloadError, match="Has the archive changed"):
-        read_payload(str(path), None, 7)
+        read_response(str(path), None, 7)
     with pytest.raises(PayloadError, match="Cannot open"):
-        read_payload(str(tmp_path / "gone"), None, 0)
+        read_response(str(tmp_path / "gone"), None, 0)
     with pytest.raises(PayloadError, match=r"Cannot open .*zip"):
-        read_payload(str(path), "archive/a.warc.gz", 0)
+        read_response(str(path), "archive/a.warc.gz", 0)
     with pytest.raises(PayloadError, match="larger than 100 bytes"):
-        read_payload(str(path), None, archive.offsets[1], max_bytes=100)
+        read_response(str(path), None, archive.offsets[1], max_bytes=100)
 
 
 def test_tables_are_of_bounded_size(tmp_path):

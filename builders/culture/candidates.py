@@ -27,6 +27,7 @@ from mella.builders.culture.charset import to_utf8
 from mella.builders.culture.html import PageError, parse_page, visible_text
 from mella.builders.culture.image_sources import image_address
 from mella.builders.culture.invisible import collapse_spaces
+from mella.builders.culture.licenses import normal_license
 from mella.builders.culture.page_head import (
     base_of,
     page_language,
@@ -73,7 +74,7 @@ CANDIDATES = pa.schema(
         pa.field("structured_text", pa.string()),  # of JSON-LD
         pa.field("heading", pa.string()),  # the last one before the image
         pa.field("paragraph", pa.string()),  # around the image, or the last one before it
-        pa.field("license", pa.string()),  # a URL or a short text
+        pa.field("license", pa.string()),  # "CC-BY-4.0", or what the page says: a URL, a short text
         pa.field("license_origin", pa.string()),  # json_ld, rel, cc_link, meta
         pa.field("declared_width", pa.int32()),
         pa.field("declared_height", pa.int32()),
@@ -195,9 +196,8 @@ def _find(
     about["page_signals"] = [*about["page_signals"], *metas.signals]
     body = page.body or root
     about["page_text"] = normalise(visible_text(body, params.page_text_chars)) if body else ""
-    about["license"], about["license_origin"] = page_license(
-        page if has_license else None, base, metas
-    )
+    hint, about["license_origin"] = page_license(page if has_license else None, base, metas)
+    about["license"] = normal_license(hint)
     named = named_images(page, base, metas.leads, text_chars=params.caption_chars)
     yield from _judge(_images(page, about, base, named, params), params)
 
@@ -249,7 +249,7 @@ def _said(one: NamedImage) -> Row:
     """Return what the head of the page and its structured data add to the row of an image."""
     said: Row = {"og_alt": one.og_alt, "structured_text": one.structured_text}
     if one.license:
-        said |= {"license": one.license, "license_origin": "json_ld"}
+        said |= {"license": normal_license(one.license), "license_origin": "json_ld"}
     return said
 
 

@@ -99,13 +99,6 @@ def records_step(params: RecordsParams) -> Step:
     )
 
 
-def read_payload(
-    path: str, member: str | None, offset: int, *, max_bytes: int = 64_000_000
-) -> bytes:
-    """Read the decoded payload of one record again; see `read_response`."""
-    return read_response(path, member, offset, max_bytes=max_bytes)[1]
-
-
 def read_response(
     path: str, member: str | None, offset: int, *, max_bytes: int = 64_000_000
 ) -> tuple[dict[str, str], bytes]:

@@ -22,7 +22,7 @@ IDENTIFIERS = (
     "path",
     "name",
 )
-"""Columns by which `explain` finds a row."""
+"""Columns by which `find_rows` is asked for what a user names."""
 
 UNKNOWN = "-"
 """The group of rows in a funnel by column, in which that column is not known (yet)."""
@@ -138,19 +138,6 @@ class Story:
 
 Place = tuple[str, int]
 """Where a row lies: its part, and its number in the part."""
-
-
-def explain(stages: Sequence[Stage], needle: str) -> list[Story]:
-    """Return the stories of the rows that `needle` identifies.
-
-    Args:
-        stages: Of a build, finished or not.
-        needle: A URL of a page or an image, a key, a SHA-256 or the name of an input.
-    """
-    wanted = {name: {needle} for name in IDENTIFIERS}
-    return [
-        story for segment in begun_segments(stages) for story in find_rows(segment, wanted).values()
-    ]
 
 
 def begun_segments(stages: Sequence[Stage]) -> list[list[Stage]]:
