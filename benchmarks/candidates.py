@@ -23,8 +23,8 @@ from measure import Line, Run, by_turns, in_process, ratio, report, whole
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
-from mella.builders.culture.candidates import CandidatesParams, candidates_step
-from mella.builders.culture.records import RecordsParams, records_step
+from mella.builders.culture.archives.records import RecordsParams, records_step
+from mella.builders.culture.pages.candidates import CandidatesParams, candidates_step
 
 MANUALS = {
     "gimp-help-ru": "http://docs.gimp.org/",

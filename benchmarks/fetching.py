@@ -32,9 +32,9 @@ import pyarrow as pa
 from measure import by_turns, ratio
 from noise import noise_images
 
-from mella.builders.culture import public_address
-from mella.builders.culture.fetch import Fetcher, FetchParams
-from mella.builders.culture.images import ImageParams, images_step
+from mella.builders.culture.fetch import public_address
+from mella.builders.culture.fetch.fetcher import Fetcher, FetchParams
+from mella.builders.culture.images.step import ImageParams, images_step
 from mella.schema import METADATA
 from mella.shards import ShardWriter, sample_key, shard_path
 

@@ -24,8 +24,8 @@ from photos import Data
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from mella.builders.culture.phash import THUMBNAIL, perceptual_hash
-from mella.builders.culture.picture import ImageRules, normalise_image
+from mella.builders.culture.images.phash import THUMBNAIL, perceptual_hash
+from mella.builders.culture.images.picture import ImageRules, normalise_image
 from mella.builders.curate.hamming import near_pairs
 
 ROOT = Path(__file__).parent.parent / "build" / "bench-loading"

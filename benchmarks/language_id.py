@@ -17,8 +17,13 @@ from pathlib import Path
 import pyarrow as pa
 from language_texts import emoji_names, picture_texts
 
-from mella.builders.culture.identifiers import Ensemble
-from mella.builders.culture.language import READS, LanguageParams, language_step, load_identifiers
+from mella.builders.culture.language.identifiers import Ensemble
+from mella.builders.culture.language.step import (
+    READS,
+    LanguageParams,
+    language_step,
+    load_identifiers,
+)
 from mella.languages import languages
 
 SAMPLE = 200

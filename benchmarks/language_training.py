@@ -21,11 +21,11 @@ from language_texts import emoji_names, picture_texts, program_texts
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from mella.builders.culture.alphabets import words_in_script
-from mella.builders.culture.calibration import evidence
-from mella.builders.culture.identifiers import Ensemble
-from mella.builders.culture.language import LanguageParams, load_identifiers
-from mella.builders.culture.neighbours import NEIGHBOURS, letter_runs, neighbour_models
+from mella.builders.culture.language.calibration import evidence
+from mella.builders.culture.language.identifiers import Ensemble
+from mella.builders.culture.language.neighbours import NEIGHBOURS, letter_runs, neighbour_models
+from mella.builders.culture.language.step import LanguageParams, load_identifiers
+from mella.builders.culture.text.alphabets import words_in_script
 from mella.languages import languages
 
 PACKAGE = Path(__file__).parent.parent / "builders" / "culture"
@@ -157,7 +157,7 @@ def main(root: Path, build: Path) -> None:
     (PACKAGE / "neighbours.tsv").write_text("\n".join(lines) + "\n", "utf-8")
     neighbour_models.cache_clear()
     ensemble = load_identifiers(LanguageParams(tuple(languages().values())))
-    lines = ["# Made by benchmarks/language_training.py; see builders/culture/calibration.py."]
+    lines = ["# Made by benchmarks/language_training.py: see calibration.py."]
     for code, script in sorted(NEAR):
         bias, models, letters = calibrate(root, build, code, script, ensemble)
         lines += ["", f"[{code}-{script}]", f"bias = {bias}", f"models = {models}"]

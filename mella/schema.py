@@ -36,7 +36,7 @@ METADATA = pa.schema(
         pa.field("height", pa.int32(), nullable=False),
         pa.field("bytes", pa.int64(), nullable=False),
         pa.field("sha256", pa.string(), nullable=False),  # of the stored image
-        pa.field("phash", pa.string()),  # `perceptual_hash` of mella.builders.culture.phash
+        pa.field("phash", pa.string()),  # `perceptual_hash` of mella.builders.culture.images.phash
         pa.field("original_format", pa.string()),
         pa.field("category", pa.string()),
         pa.field("language_score", pa.float64()),

@@ -3,9 +3,9 @@
 Rules that go by the words of a language have more in `culture_text_languages`.
 """
 
-from mella.builders.culture import text_rules as rules
-from mella.builders.culture.mojibake import is_mojibake
-from mella.builders.culture.personal_data import has_personal_data
+from mella.builders.culture.text import rules
+from mella.builders.culture.text.mojibake import is_mojibake
+from mella.builders.culture.text.personal_data import has_personal_data
 
 REJECTED = {
     rules.is_markup: [

@@ -1,7 +1,7 @@
 """For each rule that depends on the language: texts that it rejects and near ones that it keeps."""
 
-from mella.builders.culture import text_rules as rules
-from mella.builders.culture.personal_data import has_personal_data
+from mella.builders.culture.text import rules
+from mella.builders.culture.text.personal_data import has_personal_data
 
 BY_LANGUAGE = {
     rules.is_boilerplate: {

@@ -8,8 +8,8 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from mella.builders.culture import public_address
-from mella.builders.culture.fetch import Fetcher, FetchParams
+from mella.builders.culture.fetch import public_address
+from mella.builders.culture.fetch.fetcher import Fetcher, FetchParams
 from web_site import Site
 
 OPEN = FetchParams(

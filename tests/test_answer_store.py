@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fetching import answer, other, params, site
-from mella.builders.culture.answer_store import AnswerStore
-from mella.builders.culture.fetch import Fetched, Fetcher
+from mella.builders.culture.fetch.answer_store import AnswerStore
+from mella.builders.culture.fetch.fetcher import Fetched, Fetcher
 
 __all__ = ["other", "site"]  # fixtures
 
@@ -145,7 +145,7 @@ def test_robots_is_obeyed_when_an_old_answer_is_asked_for_again(site, keep):
 def test_a_fetch_that_is_killed_goes_on_where_it_was(site, tmp_path):
     script = """
 import os, signal, sys
-from mella.builders.culture.fetch import Fetcher, FetchParams
+from mella.builders.culture.fetch.fetcher import Fetcher, FetchParams
 params = FetchParams(contact="a@b.example", allow_private=True, respect_robots=False,
                      per_host_delay_s=0.0, store=sys.argv[1])
 for number, fetched in enumerate(Fetcher(params).stream(sys.argv[2:])):
@@ -239,8 +239,8 @@ def test_hosts_have_files_of_their_own_and_are_found_again(tmp_path):
 def test_two_processes_may_keep_answers_of_one_host(tmp_path):
     script = """
 import sys
-from mella.builders.culture.answer_store import AnswerStore
-from mella.builders.culture.fetch import Fetched, FetchParams
+from mella.builders.culture.fetch.answer_store import AnswerStore
+from mella.builders.culture.fetch.fetcher import Fetched, FetchParams
 store = AnswerStore(FetchParams(store=sys.argv[1], respect_robots=False, allow_private=True))
 for number in range(300):
     url = f"http://a.example/{sys.argv[2]}/{number}"

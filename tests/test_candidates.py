@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mella.builders.culture.candidates import (
+from mella.builders.culture.pages.candidates import (
     CANDIDATES,
     CandidatesParams,
     candidates_step,
 )
-from mella.builders.culture.charset import decode_page
+from mella.builders.culture.pages.charset import decode_page
 
 PAGE_URL = "https://www.muzeum.example.cz/a/b.html?q=1"
 

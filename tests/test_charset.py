@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mella.builders.culture.charset import codec_of, decode_page, to_utf8
+from mella.builders.culture.pages.charset import codec_of, decode_page, to_utf8
 from mella.text import normalise
 
 TEXTS = {

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetching import other, params, site
-from mella.builders.culture.consent import consent_step
-from mella.builders.culture.consent_params import ConsentParams
-from mella.builders.culture.consent_record import (
+from mella.builders.culture.consent.image_consent import image_consent_step
+from mella.builders.culture.consent.params import ConsentParams
+from mella.builders.culture.consent.policy_files import PolicyReader
+from mella.builders.culture.consent.record import (
     ALLOWS,
     NONE,
     UNREACHABLE,
@@ -21,9 +22,8 @@ from mella.builders.culture.consent_record import (
     parse_consent,
     verdict,
 )
-from mella.builders.culture.fetch import Fetcher, FetchError
-from mella.builders.culture.image_consent import image_consent_step
-from mella.builders.culture.policy_files import PolicyReader
+from mella.builders.culture.consent.step import consent_step
+from mella.builders.culture.fetch.fetcher import Fetcher, FetchError
 from stepping import apply, reasons
 from web_site import Site
 

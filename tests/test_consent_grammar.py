@@ -8,16 +8,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mella.builders.culture.ai_txt import parse_ai_txt
-from mella.builders.culture.robots_directives import (
+from mella.builders.culture.consent.ai_txt import parse_ai_txt
+from mella.builders.culture.consent.robots_directives import (
     Directive,
     names_for,
     parse_directives,
     read_date,
 )
-from mella.builders.culture.robots_rules import parse_robots_rules
-from mella.builders.culture.tdm import Tdm, parse_tdmrep, tdm_of_file, tdm_of_signals
-from mella.builders.culture.url_pattern import matches, normal_escapes, path_of
+from mella.builders.culture.consent.robots_rules import parse_robots_rules
+from mella.builders.culture.consent.tdm import Tdm, parse_tdmrep, tdm_of_file, tdm_of_signals
+from mella.builders.culture.consent.url_pattern import matches, normal_escapes, path_of
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 SITE = "https://a.example"

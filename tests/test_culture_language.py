@@ -8,17 +8,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mella.builders.culture.alphabets import foreign_share, words_in_script
-from mella.builders.culture.identifiers import Ensemble
-from mella.builders.culture.language import (
+from mella.builders.culture.language.identifiers import Ensemble
+from mella.builders.culture.language.page_language import PageLanguage, PageLanguages
+from mella.builders.culture.language.serbian import leaning
+from mella.builders.culture.language.step import (
     READS,
     LanguageParams,
     decide,
     language_step,
     load_identifiers,
 )
-from mella.builders.culture.page_language import PageLanguage, PageLanguages
-from mella.builders.culture.serbian import leaning
+from mella.builders.culture.text.alphabets import foreign_share, words_in_script
 from mella.languages import get_language, languages
 from mella.text import normalise
 

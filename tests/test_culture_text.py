@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from culture_text_cases import KEPT, REJECTED
 from culture_text_languages import BY_LANGUAGE
-from mella.builders.culture import text_rules as rules
-from mella.builders.culture.boilerplate import BOILERPLATE, DATE_WORDS
-from mella.builders.culture.text import (
+from mella.builders.culture.text import rules
+from mella.builders.culture.text.boilerplate import BOILERPLATE, DATE_WORDS
+from mella.builders.culture.text.step import (
     READS,
     TextParams,
     choose,
@@ -24,7 +24,7 @@ from mella.builders.culture.text import (
     with_unsafe_files,
     without_site_name,
 )
-from mella.builders.culture.unsafe import UnsafeTermsError
+from mella.builders.culture.text.unsafe import UnsafeTermsError
 from mella.languages import languages
 from mella.text import normalise
 

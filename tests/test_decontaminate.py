@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mella.builders.culture.picture import ImageRules, StoredImage, normalise_image
+from mella.builders.culture.images.picture import ImageRules, StoredImage, normalise_image
 from mella.builders.curate.benchmarks import BenchmarkError, BenchmarkFiles, find_benchmarks
 from mella.builders.curate.decontaminate import DecontaminateParams, decontaminate_step
 from mella.builders.curate.fingerprints import Runs, fingerprints

@@ -14,7 +14,7 @@ import brotli
 import pytest
 
 from fetching import OPEN, answer, fetch_all, one, other, params, site
-from mella.builders.culture.fetch import Fetcher, FetchError, agent_of
+from mella.builders.culture.fetch.fetcher import Fetcher, FetchError, agent_of
 from mella.errors import MellaError
 from web_site import Site
 

@@ -14,8 +14,8 @@ import brotli
 import pytest
 
 from fetching import answer, params, pixel_bomb, web
-from mella.builders.culture.fetch import Fetcher
-from mella.builders.culture.picture import ImageRules, RejectedImage, normalise_image
+from mella.builders.culture.fetch.fetcher import Fetcher
+from mella.builders.culture.images.picture import ImageRules, RejectedImage, normalise_image
 from pictures import picture, save
 from web_site import MISSING
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetching import OPEN, answer, one, params, site, web
-from mella.builders.culture.faults import fault_of
-from mella.builders.culture.fetch import Fetcher
-from mella.builders.culture.pacing import Host, Hosts
+from mella.builders.culture.fetch.faults import fault_of
+from mella.builders.culture.fetch.fetcher import Fetcher
+from mella.builders.culture.fetch.pacing import Host, Hosts
 from web_site import MISSING
 
 __all__ = ["site", "web"]  # fixtures
@@ -130,7 +130,7 @@ def test_a_failure_of_the_url_says_nothing_of_the_host():
 
 
 def test_hosts_in_a_pause_are_not_forgotten(monkeypatch):
-    monkeypatch.setattr("mella.builders.culture.pacing._HOSTS_KEPT", 10)
+    monkeypatch.setattr("mella.builders.culture.fetch.pacing._HOSTS_KEPT", 10)
     hosts = Hosts()
     hosts._enough = 10
     for name in ("shut", "failing", "slow"):

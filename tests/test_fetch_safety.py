@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetching import one, other, site
-from mella.builders.culture.public_address import is_disguised, is_public
+from mella.builders.culture.fetch.public_address import is_disguised, is_public
 
 __all__ = ["other", "site"]  # fixtures
 
@@ -58,7 +58,7 @@ def test_a_name_or_a_redirect_that_leads_inside_gets_nothing(site, monkeypatch):
 @pytest.mark.parametrize("inside", ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"])
 def test_a_redirect_from_outside_to_inside_is_refused(site, other, monkeypatch, inside):
     # The first server counts as public here: all else about the connection is as it is.
-    import mella.builders.culture.public_address as module
+    import mella.builders.culture.fetch.public_address as module
 
     real = module.is_public
     calls = []

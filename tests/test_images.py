@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from fetching import answer, pixel_bomb
-from mella.builders.culture.fetch import FetchError, FetchParams
-from mella.builders.culture.images import IMAGES, ImageParams, ImagesError, images_step
-from mella.builders.culture.picture import ImageRules, StoredImage, normalise_image
-from mella.builders.culture.records import RecordsParams, records_step
+from mella.builders.culture.archives.records import RecordsParams, records_step
+from mella.builders.culture.fetch.fetcher import FetchError, FetchParams
+from mella.builders.culture.images.picture import ImageRules, StoredImage, normalise_image
+from mella.builders.culture.images.step import IMAGES, ImageParams, ImagesError, images_step
 from mella.builders.engine import runner
 from mella.builders.engine.executor import LocalExecutor
 from mella.builders.engine.ledger import funnel

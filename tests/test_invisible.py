@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mella.builders.culture.invisible import (
+from mella.builders.culture.text.invisible import (
     collapse_spaces,
     is_hidden,
     is_turned,

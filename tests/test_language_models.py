@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mella.builders.culture.calibration import Calibration, calibrations, evidence
-from mella.builders.culture.identifiers import WELL_KNOWN, Ensemble
-from mella.builders.culture.language import LanguageParams, decide
-from mella.builders.culture.neighbours import NEIGHBOURS, letter_runs, neighbour_models
-from mella.builders.culture.page_language import PageLanguage, PageLanguages
+from mella.builders.culture.language.calibration import Calibration, calibrations, evidence
+from mella.builders.culture.language.identifiers import WELL_KNOWN, Ensemble
+from mella.builders.culture.language.neighbours import NEIGHBOURS, letter_runs, neighbour_models
+from mella.builders.culture.language.page_language import PageLanguage, PageLanguages
+from mella.builders.culture.language.step import LanguageParams, decide
 from mella.languages import languages
 from mella.text import dominant_script
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mella.builders.culture.licenses import normal_license
+from mella.builders.culture.pages.licenses import normal_license
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from PIL import Image
 from curated import build as build_culture
 from mella import load_mella
 from mella.builders.build import plan_build, run_build
-from mella.builders.culture.picture import ImageRules
+from mella.builders.culture.images.picture import ImageRules
 from mella.builders.curate.split import SplitParams, split_of
 from mella.builders.engine.ledger import funnel
 from mella.builders.linguistics.entries import ENTRIES, EntriesParams, entries_step

@@ -7,7 +7,7 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mella.builders.culture.language import LanguageParams, load_identifiers
+from mella.builders.culture.language.step import LanguageParams, load_identifiers
 from mella.builders.linguistics.checks import ChecksParams, checks_step, copied, looped
 from mella.builders.miniweb.captions import read_captions
 from mella.languages import get_language, languages

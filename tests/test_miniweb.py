@@ -17,8 +17,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from warcio.archiveiterator import ArchiveIterator
 
-from mella.builders.culture.candidates import CandidatesParams, candidates_step
-from mella.builders.culture.records import RECORDS, RecordsParams, read_response, records_step
+from mella.builders.culture.archives.records import (
+    RECORDS,
+    RecordsParams,
+    read_response,
+    records_step,
+)
+from mella.builders.culture.pages.candidates import CandidatesParams, candidates_step
 from mella.builders.engine.step import Step
 from mella.builders.miniweb import regenerate as making
 from mella.builders.miniweb.artwork import Artwork, MiniWebError

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mella.builders.culture.mojibake import is_mojibake, repair
+from mella.builders.culture.text.mojibake import is_mojibake, repair
 
 WRITTEN = {
     "ar": "القاهرة القديمة",

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mella.builders.culture.phash import perceptual_hash, to_text
+from mella.builders.culture.images.phash import perceptual_hash, to_text
 from mella.builders.curate.clusters import ClustersParams, Pairs, clusters_step, stars
 from mella.builders.curate.near_duplicates import NearDuplicatesParams, near_duplicates_step
 from mella.builders.engine.executor import LocalExecutor

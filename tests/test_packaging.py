@@ -18,7 +18,7 @@ from pathlib import Path
 import pyarrow as pa
 import mella, mella.builders.cli
 from mella import load_mella
-from mella.builders.culture.records import RecordsParams, records_step
+from mella.builders.culture.archives.records import RecordsParams, records_step
 from mella.builders.engine.executor import LocalExecutor
 from mella.builders.engine.runner import Pipeline, run
 import mella.builders.miniweb

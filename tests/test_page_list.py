@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from mella.builders.culture.candidates import CandidatesParams, candidates_step
-from mella.builders.culture.fetch import FetchError, FetchParams
-from mella.builders.culture.images import ImageParams, images_step
+from mella.builders.culture.archives.records import RECORDS, RecordsParams, records_step
+from mella.builders.culture.fetch.fetcher import FetchError, FetchParams
+from mella.builders.culture.images.step import ImageParams, images_step
 from mella.builders.culture.page_list import PageListParams, page_list_step
-from mella.builders.culture.records import RECORDS, RecordsParams, records_step
+from mella.builders.culture.pages.candidates import CandidatesParams, candidates_step
 from mella.builders.engine import runner
 from mella.builders.engine.executor import LocalExecutor
 from mella.builders.engine.ledger import funnel

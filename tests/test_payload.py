@@ -9,7 +9,7 @@ import brotli
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mella.builders.culture.payload import PayloadError, decode_body, sniff
+from mella.builders.culture.archives.payload import PayloadError, decode_body, sniff
 
 
 @given(

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mella.builders.culture import national_ids as ids
-from mella.builders.culture.personal_data import MASK, has_personal_data, mask_personal_data
+from mella.builders.culture.text import national_ids as ids
+from mella.builders.culture.text.personal_data import MASK, has_personal_data, mask_personal_data
 
 # A number that passes, and those near it that do not.
 NUMBERS = {

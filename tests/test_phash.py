@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance
 
-from mella.builders.culture.phash import perceptual_hash, says_enough, to_numbers, to_text
+from mella.builders.culture.images.phash import perceptual_hash, says_enough, to_numbers, to_text
 from mella.builders.curate.clusters import ClustersParams
 from pictures import load, picture, save
 

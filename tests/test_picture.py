@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
-from mella.builders.culture.phash import perceptual_hash
-from mella.builders.culture.picture import (
+from mella.builders.culture.images.phash import perceptual_hash
+from mella.builders.culture.images.picture import (
     ImageRules,
     RejectedImage,
     StoredImage,
@@ -376,8 +376,8 @@ def test_a_jpeg_with_a_second_frame_header_is_not_decoded():
 
 MEASURE = """
 import pathlib, resource, sys
-from mella.builders.culture.phash import perceptual_hash
-from mella.builders.culture.picture import ImageRules, normalise_image
+from mella.builders.culture.images.phash import perceptual_hash
+from mella.builders.culture.images.picture import ImageRules, normalise_image
 normalise_image(pathlib.Path(sys.argv[2]).read_bytes(), ImageRules())
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 made = normalise_image(pathlib.Path(sys.argv[1]).read_bytes(), ImageRules())

@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from mella.builders.culture.prefilter import may_hold_images, may_name_license
+from mella.builders.culture.pages.prefilter import may_hold_images, may_name_license
 
 
 def ask(question, *bodies):

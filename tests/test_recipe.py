@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mella.builders.build import plan_build
+from mella.builders.culture.archives.records import RecordsParams
 from mella.builders.culture.page_list import PageListParams
 from mella.builders.culture.pipeline import read_culture
-from mella.builders.culture.records import RecordsParams
 from mella.builders.linguistics.pipeline import read_linguistics
 from mella.builders.recipe import Recipe, RecipeError
 from mella.errors import FormatError

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mella.builders.culture.payload import PayloadError
-from mella.builders.culture.records import (
+from mella.builders.culture.archives.payload import PayloadError
+from mella.builders.culture.archives.records import (
     RECORDS,
     RecordsParams,
     read_response,

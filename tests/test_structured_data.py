@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mella.builders.culture.structured_data import (
+from mella.builders.culture.pages.structured_data import (
     StructuredDataError,
     StructuredImage,
     structured_images,

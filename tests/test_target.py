@@ -7,10 +7,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mella.builders.culture import target as module
 from mella.builders.culture.addresses import resolve_url
-from mella.builders.culture.fetch import host_of, owner_of
-from mella.builders.culture.target import target_of
+from mella.builders.culture.fetch import target as module
+from mella.builders.culture.fetch.fetcher import host_of, owner_of
+from mella.builders.culture.fetch.target import target_of
 
 PARTS = st.sampled_from(
     [

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from mella.builders.culture import unsafe
-from mella.builders.culture.text import TextParams, clean, judge
-from mella.builders.culture.unsafe import UnsafeTermsError, read_terms, unsafe_terms
+from mella.builders.culture.text import unsafe
+from mella.builders.culture.text.step import TextParams, clean, judge
+from mella.builders.culture.text.unsafe import UnsafeTermsError, read_terms, unsafe_terms
 from mella.languages import languages
 
 TERMS = tomllib.loads((Path(unsafe.__file__).parent / "unsafe_terms.toml").read_text("utf-8"))

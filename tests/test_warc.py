@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mella.builders.culture.records import RecordsParams
+from mella.builders.culture.archives.records import RecordsParams
 from web_archives import PAGE, PNG, kept, pages, read, rejected
 
 

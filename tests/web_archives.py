@@ -8,7 +8,7 @@ from PIL import Image
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
-from mella.builders.culture.records import RecordsParams, records_step
+from mella.builders.culture.archives.records import RecordsParams, records_step
 
 PAGE = "<!doctype html><html lang=ru><img src=a.png alt='Кот'></html>".encode()
 HTML = [("Content-Type", "text/html; charset=UTF-8"), ("Content-Language", "ru")]

@@ -22,9 +22,16 @@ from typing import Any
 import pyarrow as pa
 
 from mella.builders.culture.addresses import resolve_url
-from mella.builders.culture.fetch import Fetched, Fetcher, FetchParams, agent_of
-from mella.builders.culture.payload import declared_charset, media_type
-from mella.builders.culture.records import BLANK, READS, RECORDS, Row, as_tables, why_no_page
+from mella.builders.culture.archives.payload import declared_charset, media_type
+from mella.builders.culture.archives.records import (
+    BLANK,
+    READS,
+    RECORDS,
+    Row,
+    as_tables,
+    why_no_page,
+)
+from mella.builders.culture.fetch.fetcher import Fetched, Fetcher, FetchParams, agent_of
 from mella.builders.culture.signals import signals_of
 from mella.builders.engine.step import Step
 

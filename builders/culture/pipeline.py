@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from mella.builders.culture.candidates import CandidatesParams, candidates_step
-from mella.builders.culture.consent import consent_step
-from mella.builders.culture.consent_params import ConsentParams
-from mella.builders.culture.fetch import FetchParams
-from mella.builders.culture.image_consent import image_consent_step
-from mella.builders.culture.images import ImageParams, images_step
-from mella.builders.culture.language import LanguageParams, language_step
+from mella.builders.culture.archives.records import RecordsParams, records_step
+from mella.builders.culture.consent.image_consent import image_consent_step
+from mella.builders.culture.consent.params import ConsentParams
+from mella.builders.culture.consent.step import consent_step
+from mella.builders.culture.fetch.fetcher import FetchParams
+from mella.builders.culture.images.step import ImageParams, images_step
+from mella.builders.culture.language.step import LanguageParams, language_step
 from mella.builders.culture.page_list import PageListParams, page_list_step
-from mella.builders.culture.records import RecordsParams, records_step
+from mella.builders.culture.pages.candidates import CandidatesParams, candidates_step
 from mella.builders.culture.repetition import RepetitionParams, repetition_step
-from mella.builders.culture.text import TextParams, text_step, with_unsafe_files
+from mella.builders.culture.text.step import TextParams, text_step, with_unsafe_files
 from mella.builders.curate.benchmarks import BenchmarkFiles, find_benchmarks
 from mella.builders.curate.clusters import ClustersParams, clusters_step
 from mella.builders.curate.cuts import CutParams, cut_step, read_cuts

@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mella.builders.culture.payload import sniff
-from mella.builders.culture.phash import to_numbers
-from mella.builders.culture.picture import ImageRules, RejectedImage, normalise_image
+from mella.builders.culture.archives.payload import sniff
+from mella.builders.culture.images.phash import to_numbers
+from mella.builders.culture.images.picture import ImageRules, RejectedImage, normalise_image
 from mella.errors import MellaError
 
 _TABLES = (".parquet", ".jsonl")

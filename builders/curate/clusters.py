@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mella.builders.culture.phash import Flags, Hashes, says_enough, to_numbers, to_text
+from mella.builders.culture.images.phash import Flags, Hashes, says_enough, to_numbers, to_text
 from mella.builders.curate.hamming import MAX_DISTANCE, Numbers, near_pairs
 from mella.builders.engine.params import check_least
 from mella.builders.engine.step import Step

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from mella.builders.culture.phash import Flags, Hashes, says_enough, to_numbers
+from mella.builders.culture.images.phash import Flags, Hashes, says_enough, to_numbers
 from mella.builders.curate.benchmarks import BenchmarkFiles, read_images, read_texts
 from mella.builders.curate.clusters import ClustersParams
 from mella.builders.curate.fingerprints import Runs, fingerprints

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from mella.builders.culture.phash import Flags, Hashes
+from mella.builders.culture.images.phash import Flags, Hashes
 
 Numbers = np.ndarray[tuple[int], np.dtype[np.int32]]
 

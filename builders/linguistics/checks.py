@@ -6,15 +6,15 @@ from typing import Any
 import pyarrow as pa
 import regex
 
-from mella.builders.culture.alphabets import words_in_script
-from mella.builders.culture.identifiers import Ensemble
-from mella.builders.culture.language import (
+from mella.builders.culture.language.identifiers import Ensemble
+from mella.builders.culture.language.step import (
     LanguageParams,
     Verdict,
     decide,
     load_identifiers,
 )
-from mella.builders.culture.text_rules import is_repeated
+from mella.builders.culture.text.alphabets import words_in_script
+from mella.builders.culture.text.rules import is_repeated
 from mella.builders.engine.step import REASON, SideReader, Step
 from mella.languages import Language
 from mella.text import dominant_script, normalise

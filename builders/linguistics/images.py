@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from mella.builders.culture.picture import ImageRules, StoredImage, normalise_image
+from mella.builders.culture.images.picture import ImageRules, StoredImage, normalise_image
 from mella.builders.engine.step import REASON, Step
 from mella.builders.linguistics.entries import PLACE
 
@@ -43,7 +43,7 @@ def images_step(params: PoolParams) -> Step:
     """Return the step that reads, checks and stores the image of each pair.
 
     Reasons: `image:unreadable`, `image:changed` (since it was listed), and those of
-    `mella.builders.culture.picture`.
+    `mella.builders.culture.images.picture`.
     """
     return Step(
         name="images",

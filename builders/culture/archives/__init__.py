@@ -1,0 +1,1 @@
+"""Web archives: WARC and WACZ files as rows."""

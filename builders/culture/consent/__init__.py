@@ -1,0 +1,1 @@
+"""Consent: what sites and pages say of the use of their images."""

@@ -1,0 +1,1 @@
+"""Fetching: polite to hosts, and safe against them."""

@@ -1,0 +1,1 @@
+"""Language: in which language a page and a text are."""

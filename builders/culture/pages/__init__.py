@@ -1,0 +1,1 @@
+"""Pages: what a page offers as the description of its images."""

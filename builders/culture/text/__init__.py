@@ -1,0 +1,1 @@
+"""Texts: what makes a text fit to describe an image, in every script."""
