@@ -16,10 +16,10 @@ def debian_package(root: Path, name: str) -> Path:
     Raises:
         MissingPackageError: There is no apt here, or it cannot reach its mirror.
     """
-    target = root / "debian" / name
+    target = root.resolve() / "debian" / name
     if target.exists():
         return target
-    downloads = root / "debian" / "downloads"
+    downloads = target.with_name("downloads")
     downloads.mkdir(parents=True, exist_ok=True)
     try:
         if _run(["apt-get", "download", name], downloads).returncode:

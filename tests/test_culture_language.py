@@ -346,9 +346,33 @@ def test_no_croatian_caption_leans_to_serbian(text):
     assert leaning(text) != "sr"
 
 
-def test_a_long_text_that_is_clearly_in_another_language_is_not_saved_by_its_page():
+def test_a_text_that_is_clearly_in_another_language_is_not_saved_by_its_page():
     params = LanguageParams(languages=(get_language("cs"),))
-    text = "Sova, ktorá v noci loví myši na okraji lesa a cez deň spí v dutine stromu"
-    verdict = decide(text, "cs", {"sk": 0.82, "cs": 0.14}, params, sure=True)
+    text = "Sova, ktorá loví myši"
+    verdict = decide(text, "cs", {"sk": 0.62, "cs": 0.2}, params, sure=True)
     assert verdict.reason == "language:other:sk"
     assert decide(text, "cs", {"sk": 0.5, "cs": 0.45}, params, sure=True).lang == "cs"
+
+
+CZECH = "Tento dialog nabízí volby filtru, kterými se nastavují barvy a velikost obrázku."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "„Lava“ options",
+        "„Selective Gaussian“ filter parameters settings",
+        "The „Script-Fu“ submenu",
+        "Flip tool",
+    ],
+)
+def test_what_a_czech_site_left_in_english_is_not_czech(ensemble, text):
+    """As found on docs.gimp.org/2.10/cs, whose pages are half in Czech."""
+    (row,) = run(ensemble, on_page([text], page_lang="cs", page_text=CZECH))
+    assert row["reason"] == "language:other:en"
+
+
+@pytest.mark.parametrize("text", ["Dialog Mapa barev", "Formát titulku", "Pizza", "Bowling"])
+def test_words_that_look_english_stay_czech_on_a_czech_page(ensemble, text):
+    (row,) = run(ensemble, on_page([text], page_lang="cs", page_text=CZECH))
+    assert row["lang"] == "cs"

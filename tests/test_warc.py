@@ -3,7 +3,7 @@
 import gzip
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mella.builders.culture.archives.records import RecordsParams
@@ -130,6 +130,7 @@ def test_a_file_that_is_something_else_is_one_row(rows, data, reason):
 
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=400), st.integers(0, 2**20), st.integers(0, 400))
+@example(b"\x04", 3, 0)  # a gzip header that claims the members behind it
 def test_no_damage_raises_and_none_is_silent(tmp_path_factory, noise, place, removed):
     path = tmp_path_factory.mktemp("fuzz") / "a.warc.gz"
     data = PAGES_GZ

@@ -24,6 +24,9 @@ HEADER_NAMES = ("x-robots-tag", "tdm-reservation", "tdm-policy")
 """The headers that are signals: X-Robots-Tag, and those of TDMRep (W3C Community Group, 2024)."""
 
 
+_LENGTHS = frozenset(map(len, HEADER_NAMES))  # a quick look at the others
+
+
 class Signal(TypedDict):
     """One row of `SIGNALS`."""
 
@@ -39,12 +42,13 @@ def signals_of(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> list[S
         headers: Names, in lower case or not, and values. A header that was sent several times is
             either several pairs, or one value with the lines joined by `"\n"`.
     """
-    pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    named = [(name.lower(), value) for name, value in pairs if len(name) in _LENGTHS]
     return [
         {"where": "header", "name": wanted, "value": line.strip()}
         for wanted in HEADER_NAMES
-        for name, value in pairs
-        if name.lower() == wanted
+        for name, value in named
+        if name == wanted
         for line in value.split("\n")
         if line.strip()
     ]

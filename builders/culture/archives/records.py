@@ -345,7 +345,7 @@ def _bare(url: str) -> str:
 def _utc(date: str) -> str | None:
     try:
         time = datetime.fromisoformat(date.strip())
-        time = time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+        time = time.astimezone(UTC) if time.tzinfo else time
     except (ValueError, OverflowError):
         return None
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ") if time.year >= 1000 else None
+    return f"{time.replace(tzinfo=None).isoformat(timespec='seconds')}Z"

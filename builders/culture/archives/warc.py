@@ -91,7 +91,7 @@ def read_records(source: Source, *, limit: int, max_damage: int) -> Iterator[Rec
             while stream.begin():
                 yield stream.record(limit)
             if stream.cut:
-                yield stream.end()
+                raise stream.end()  # which may be the damage of one member that hides others
         except _BrokenError as broken:
             yield broken.damage
             start = _next_start(source, broken.damage.offset + 1)
@@ -140,11 +140,11 @@ class _Stream:
             if self.cut or not self._open():
                 return False
 
-    def end(self) -> Damage:
+    def end(self) -> _BrokenError:
         """Say what a source lost that ends inside a gzip member."""
         if self._fresh:
-            return Damage(self._member, "record:truncated", {})
-        return Damage(self.offset, "archive:truncated", {})
+            return _BrokenError(self._member, "record:truncated")
+        return _BrokenError(self.offset, "archive:truncated")
 
     def record(self, limit: int) -> Record:
         """Read the record that `begin` went to.

@@ -49,10 +49,11 @@ WRITES = pa.schema(
 _DENSE = frozenset({"Hang", "Hani"})
 # Scripts of one language alone, of all that matter here: no model is asked.
 _OF_ONE_LANGUAGE = frozenset({"Hang", "Thai"})
-# A text of so many times the full letters (some eight words) is no guess any more: where the
-# identifiers give another language this share, no page makes up for it.
-_LONG = 3
-_CLEAR = 0.8
+# No page makes up for what a text of several words says itself: that it is in another language.
+# That is where the identifiers give the other one such a share, and three times that of the
+# language. For English less will do: what a site leaves untranslated is in English.
+_CLEAR, _CLEAR_ENGLISH = 0.5, 0.3
+_TIMES = 3
 # Whatever is said for a script of one language, and for a language that the page rules out.
 _CERTAIN = math.log(999)
 
@@ -115,7 +116,7 @@ def language_step(params: LanguageParams) -> Step:
     """Make the step that decides the language of each text."""
     return Step(
         name="language",
-        version=2,
+        version=3,
         fn=_annotate,
         reads=READS,
         writes=WRITES,
@@ -165,7 +166,7 @@ def decide(
     ]
     score, code = max(scored, default=(0.0, ""))
     if score >= params.min_score:
-        if total >= _LONG * params.full_letters and (other := _clear(shares, code, script)):
+        if other := _contradicts(text, code, script, shares):
             return Verdict(None, script, score, f"language:other:{other}")
         return Verdict(code, script, score, None)
     of_page = [language for language in params.languages if language.code == page]
@@ -174,11 +175,18 @@ def decide(
     return Verdict(None, script, score, _other(text, script, code, shares))
 
 
-def _clear(shares: dict[str, float], code: str, script: str) -> str | None:
-    """Return the one other language that a text is in, if the identifiers are clear about it."""
+def _contradicts(text: str, code: str, script: str, shares: dict[str, float]) -> str | None:
+    """Return the other language that a text of several words is clearly in, or None."""
+    words = words_in_script(text, script).split()
+    if sum(sum(map(str.isalpha, word)) > 1 for word in words) < 2:
+        return None
     family = {code, *TWINS.get((code, script), ())}
-    clear = (one for one, share in shares.items() if share >= _CLEAR and one not in family)
-    return next(clear, None)
+    own = math.fsum(shares.get(one, 0.0) for one in family)
+    others = {one: share for one, share in shares.items() if one not in family}
+    best = max(others, key=others.__getitem__, default="")
+    enough = _CLEAR_ENGLISH if best == "en" else _CLEAR
+    clear = others.get(best, 0.0) >= max(enough, _TIMES * own)
+    return best if clear else None
 
 
 def _annotate(table: pa.Table, params: LanguageParams, ensemble: Ensemble) -> pa.Table:

@@ -61,7 +61,7 @@ CANDIDATES = pa.schema(
         pa.field("domain", pa.string()),  # registered domain, or the host
         pa.field("page_lang", pa.string()),  # as the page declares, lower-case: "sr-latn-rs"
         pa.field("element_lang", pa.string()),  # as the element nearest to the image declares
-        pa.field("page_text", pa.string()),
+        pa.field("page_text", pa.string()),  # its start; null where no image of the page is kept
         pa.field("ordinal", pa.int32(), nullable=False),  # among the images of the page, from 0
         pa.field("image_role", pa.string()),  # img, og, twitter, json_ld: what names it first
         pa.field("image_url", pa.string()),
@@ -129,7 +129,7 @@ def candidates_step(params: CandidatesParams) -> Step:
     """Return the step that turns the pages among records into candidates."""
     return Step(
         name="candidates",
-        version=3,
+        version=4,
         fn=_find_all,
         reads=READS,
         writes=CANDIDATES,
@@ -194,12 +194,17 @@ def _find(
     root = page.root
     about["page_lang"] = page_language(root, metas, record["content_language"])
     about["page_signals"] = [*about["page_signals"], *metas.signals]
-    body = page.body or root
-    about["page_text"] = normalise(visible_text(body, params.page_text_chars)) if body else ""
     hint, about["license_origin"] = page_license(page if has_license else None, base, metas)
     about["license"] = normal_license(hint)
     named = named_images(page, base, metas.leads, text_chars=params.caption_chars)
-    yield from _judge(_images(page, about, base, named, params), params)
+    rows = list(_judge(_images(page, about, base, named, params), params))
+    body = page.body or root
+    if body is not None and any(row["reason"] is None for row in rows):
+        # It costs more than all else but parsing, and is of no use to what is not kept.
+        page_text = normalise(visible_text(body, params.page_text_chars))
+        for row in rows:
+            row["page_text"] = page_text
+    yield from rows
 
 
 def _images(

@@ -4,6 +4,7 @@
 controls did before that: an override that turned letters around leaves a text which no reader saw.
 """
 
+import re
 import unicodedata
 
 import regex
@@ -35,7 +36,7 @@ _JOINER = regex.compile(
 )
 
 
-_HTML_SPACE = regex.compile(r"[ \t\n\f\r]+")
+_HTML_SPACE = re.compile(r"[ \t\n\f\r]+")
 
 
 def collapse_spaces(raw: str) -> str:
@@ -44,7 +45,9 @@ def collapse_spaces(raw: str) -> str:
     For columns that hold what a page says before it is judged: `mella.text.normalise` would take
     away the controls by which `is_turned`, `is_hidden` and `mojibake.repair` go.
     """
-    return str(_HTML_SPACE.sub(" ", raw).strip(" "))
+    if not raw.isprintable() or "  " in raw:
+        raw = _HTML_SPACE.sub(" ", raw)
+    return raw.strip(" ")
 
 
 def is_turned(raw: str) -> bool:
