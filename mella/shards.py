@@ -29,8 +29,9 @@ BLOCK = 512
 _END = bytes(2 * BLOCK)
 # mode, uid and gid lie between name and size; time, checksum and type after it.
 _AFTER_NAME = b"0000644\x000000000\x000000000\x00"
-_AFTER_SIZE = b"00000000000\x00"
-_AFTER_CHECKSUM = b"0" + bytes(100) + b"ustar\x0000"
+_AFTER_SIZE = b"\x0000000000000\x00"
+_REST = (b"0" + bytes(100) + b"ustar\x0000").ljust(356, b"\0")
+_CONSTANT_SUM = sum(_AFTER_NAME + _AFTER_SIZE + b" " * 8 + _REST)
 _NAME_MAX = 100
 _SIZE_MAX = 8**11 - 1
 _OCTAL = re.compile(b"[0-7]{11}")
@@ -42,7 +43,10 @@ _FITS: dict[pa.DataType, Callable[[Any], bool]] = {
     pa.int64(): lambda v: type(v) is int and 0 <= v < 2**63,
     pa.float64(): lambda v: isinstance(v, float) and math.isfinite(v),
 }
-_COLUMNS = tuple((field, _FITS[field.type]) for field in METADATA)
+# Looked up once: a schema makes its names and fields anew each time it is asked.
+_NAMES = tuple(METADATA.names)
+_COLUMNS = tuple((field.name, field.nullable, _FITS[field.type]) for field in METADATA)
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True)
@@ -157,24 +161,25 @@ def encode_sample(
     Raises:
         FormatError: See `ShardWriter.write`.
     """
-    if unknown := sorted(set(metadata) - set(METADATA.names)):
+    if unknown := sorted(set(metadata).difference(_NAMES)):
         raise FormatError(f"The metadata has unknown columns: {', '.join(unknown)}.")
     _check(image, metadata)
     key = metadata["key"]
-    ordered = {name: metadata[name] for name in METADATA.names}
-    document = json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))
+    document = _to_json({name: metadata[name] for name in _NAMES})
     contents = (image, metadata["text"].encode(), document.encode())
     location = {"offset": start}
-    blocks = bytearray()
+    parts: list[bytes] = []
+    at = start
     for member, content in zip(MEMBERS, contents, strict=True):
-        blocks += _header(f"{key}.{member}", len(content))
-        location[f"{member}_offset"] = start + len(blocks)
-        location[f"{member}_size"] = len(content)
-        blocks += content
-        blocks += bytes(-len(blocks) % BLOCK)
+        size = len(content)
+        location[f"{member}_offset"] = at + BLOCK
+        location[f"{member}_size"] = size
+        parts += (_header(f"{key}.{member}", size), content, bytes(-size % BLOCK))
+        at += BLOCK + size + -size % BLOCK
+    blocks = b"".join(parts)
     location["nbytes"] = len(blocks)
     location["xxh3"] = xxhash.xxh3_64_intdigest(blocks)
-    return location, bytes(blocks)
+    return location, blocks
 
 
 def split_sample(blocks: bytes | memoryview) -> list[bytes | memoryview]:
@@ -248,7 +253,7 @@ def _next_sample(members: Iterator[tuple[str, bytes]]) -> Sample | None:
 
 def _check(image: bytes, metadata: Mapping[str, Any]) -> None:
     """Raise FormatError unless the metadata follows the schema and belongs to the image."""
-    if missing := [name for name in METADATA.names if name not in metadata]:
+    if missing := [name for name in _NAMES if name not in metadata]:
         raise FormatError(f"The metadata lacks the columns {', '.join(missing)}.")
     key = metadata["key"]
     if not (isinstance(key, str) and _KEY.fullmatch(key)):
@@ -256,9 +261,10 @@ def _check(image: bytes, metadata: Mapping[str, Any]) -> None:
             f"A key has 1 to 64 lower-case letters and digits (readers split names at a dot), "
             f"got {key!r}."
         )
-    for field, fits in _COLUMNS:
-        value = metadata[field.name]
-        if not (fits(value) or (value is None and field.nullable)):
+    for name, nullable, fits in _COLUMNS:
+        value = metadata[name]
+        if not (value is None and nullable) and not fits(value):
+            field = METADATA.field(name)
             raise FormatError(
                 f"Column {field.name!r} of sample {key} is a {field.type} (valid Unicode, finite "
                 f"numbers from 0){' or None' if field.nullable else ''}, got {value!r}."
@@ -313,10 +319,9 @@ def _header(name: str, size: int) -> bytes:
             f"Member {name!r} of {size} bytes does not fit a ustar header "
             f"(names up to {_NAME_MAX} bytes, content up to {_SIZE_MAX})."
         )
-    before = encoded.ljust(_NAME_MAX, b"\0") + _AFTER_NAME + b"%011o\0" % size + _AFTER_SIZE
-    header = (before + b" " * 8 + _AFTER_CHECKSUM).ljust(BLOCK, b"\0")
-    return header[:148] + _checksum(header) + header[156:]
-
-
-def _checksum(header: bytes) -> bytes:
-    return b"%06o\0 " % (sum(header[:148]) + sum(header[156:]) + 8 * 0x20)
+    octal = b"%011o" % size
+    # The sum of all bytes, those of the checksum itself counted as spaces.
+    checksum = b"%06o\0 " % (sum(encoded) + sum(octal) + _CONSTANT_SUM)
+    return b"".join(
+        (encoded.ljust(_NAME_MAX, b"\0"), _AFTER_NAME, octal, _AFTER_SIZE, checksum, _REST)
+    )
