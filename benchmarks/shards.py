@@ -3,8 +3,8 @@
     python benchmarks/shards.py [SAMPLES] [ROUNDS]
 
 The data are made here: noisy JPEGs of some 70 KB. mella also hashes each image and the shard
-(SHA-256). Peers: `webdataset.TarWriter` to write, the `webdataset` builder of `datasets` (streaming)
-and `webdataset.WebDataset` to read. All readers give the bytes of the image, undecoded, with the
+(SHA-256). Peers: `webdataset.TarWriter` to write, the `webdataset` builder of `datasets` and
+`webdataset.WebDataset` to read. All readers give the bytes of the image, undecoded, with the
 metadata of the sample.
 """
 
