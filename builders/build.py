@@ -11,8 +11,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from mella.builders.culture.pipeline import CultureRecipe, culture_steps, read_culture
-from mella.builders.curate.benchmarks import BenchmarkFiles
+from mella.builders.culture.pipeline import (
+    ComparedFiles,
+    CultureRecipe,
+    culture_steps,
+    read_culture,
+)
 from mella.builders.curate.pack import TARS
 from mella.builders.curate.release import Release, manifest_in, release
 from mella.builders.engine.executor import LocalExecutor
@@ -39,11 +43,13 @@ class Build:
     """What is to be built, and how.
 
     Attributes:
+        recipe: What the recipe file says.
         about: What is released in the end.
         pipeline: The steps and their inputs.
         work: Folder for what the steps write.
     """
 
+    recipe: CultureRecipe | LinguisticsRecipe
     about: Release
     pipeline: Pipeline
     work: Path
@@ -67,23 +73,24 @@ def plan_build(recipe_file: Path, work: Path) -> Build:
     recipe = Recipe(recipe_file)
     source = recipe.word("source", SOURCES)
     made: CultureRecipe | LinguisticsRecipe
+    inputs: list[tuple[str, str]]
     if source == "culture":
-        made, files, benchmarks = read_culture(recipe)
-        inputs = [(file, "file") for file in files]
+        made, inputs, compared = read_culture(recipe)
     else:
-        made, inputs = read_linguistics(recipe)
-        benchmarks = BenchmarkFiles()
+        made, found = read_linguistics(recipe)
+        inputs = [(str(path), kind) for path, kind in found]
+        compared = ComparedFiles()
     names = _names([path for path, _ in inputs])
-    rows = sorted((name, str(path), kind) for name, (path, kind) in zip(names, inputs, strict=True))
-    digests = [_digest(Path(path), kind) for _, path, kind in rows]
+    rows = sorted((name, path, kind) for name, (path, kind) in zip(names, inputs, strict=True))
+    digests = [_digest(path, kind) for _, path, kind in rows]
     build = _build_hash(
         made,
         [(row[0], digest) for row, digest in zip(rows, digests, strict=True)],
-        benchmarks.digest(),
+        compared.digest(),
     )
     work = work.resolve()
     if isinstance(made, CultureRecipe):
-        steps = culture_steps(made, benchmarks, build, work / TARS)
+        steps = culture_steps(made, compared, build, work / TARS)
     else:
         steps = linguistics_steps(made, build, work / TARS)
     table = pa.table([list(column) for column in zip(*rows, strict=True)], schema=_INPUTS)
@@ -92,7 +99,7 @@ def plan_build(recipe_file: Path, work: Path) -> Build:
     languages = tuple(language.code for language in made.languages)
     versions = tuple((step.name, step.version) for step in steps)
     about = Release(source, languages, recipe.text, build, versions)
-    return Build(about, Pipeline(steps, table, digest_inputs(paths)), work)
+    return Build(made, about, Pipeline(steps, table, digest_inputs(paths)), work)
 
 
 def run_build(
@@ -170,26 +177,30 @@ def _check_apart(build: Build, out: Path) -> None:
 
 
 def _build_hash(
-    recipe: CultureRecipe | LinguisticsRecipe, inputs: list[tuple[str, str]], benchmarks: str
+    recipe: CultureRecipe | LinguisticsRecipe, inputs: list[tuple[str, str]], compared: str
 ) -> str:
     identity = {
         "recipe": canonical(recipe),
         "inputs": sorted(inputs),
-        "benchmarks": benchmarks,
+        "compared": compared,
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _names(paths: list[Path]) -> list[str]:
+def _names(paths: list[str]) -> list[str]:
     """Return short names that tell the inputs apart: as many folders as that takes."""
     for parts in count(1):
-        names = ["/".join(path.parts[-parts:]) for path in paths]
+        names = ["/".join(path.rpartition("://")[2].split("/")[-parts:]) for path in paths]
         if len(set(names)) == len(set(paths)):
             break
     return names
 
 
-def _digest(path: Path, kind: str) -> str:
+def _digest(named: str, kind: str) -> str:
+    if kind == "url":
+        # What is published under an address of an index does not change, and may be a terabyte.
+        return hashlib.sha256(named.encode()).hexdigest()
+    path = Path(named)
     if kind == "release":
         return _release_digest(path)
     if kind == "folder":

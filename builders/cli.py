@@ -10,9 +10,11 @@ import click
 
 from mella.builders import console as views
 from mella.builders.build import damage_named, plan_build, run_build
+from mella.builders.culture.discover.forecast_view import forecast_table
 from mella.builders.engine.ledger import funnel, funnel_by
 from mella.builders.engine.parts import write_atomically
 from mella.builders.engine.runner import open_run
+from mella.builders.foresee import foresee
 from mella.builders.report.page import write_page
 from mella.builders.report.story import trace
 from mella.errors import MellaError
@@ -82,23 +84,58 @@ def demo(out: Path, workers: int) -> None:
 @cli.command()
 @RECIPE
 @WORK
+@WORKERS
+@click.option(
+    "--rates",
+    type=click.Path(path_type=Path),
+    help="A finished build (recipe or work folder), to foresee from what came of its pages.",
+)
+@click.option(
+    "--forecast/--no-forecast",
+    "foresees",
+    default=True,
+    help="Whether the index of a crawl is asked what the build comes to.  [default: forecast]",
+)
 @JSON
-def plan(recipe: Path, work: Path | None, *, as_json: bool) -> None:
-    """Show the steps of RECIPE and which have finished; run nothing."""
+def plan(
+    recipe: Path,
+    work: Path | None,
+    workers: int,
+    rates: Path | None,
+    *,
+    foresees: bool,
+    as_json: bool,
+) -> None:
+    """Show the steps of RECIPE and which have finished; run nothing.
+
+    A build that begins with the index of a crawl ([inputs] common_crawl) is foreseen too: pages,
+    bytes and hosts by language are counted in the index; what comes of a page, and so the samples
+    and the hours, are taken from the finished build that --rates names, or are unknown.
+    """
     build = plan_build(recipe, work or _work_of(recipe))
+    foreseen = foresee(build, rates and _folder_of(rates), workers) if foresees else None
     steps, stages = build.pipeline.steps, build.stages()
     if as_json:
         rows = [
             {**stage.to_json(), "version": step.version, "finished": stage.finished()}
             for step, stage in zip(steps, stages, strict=True)
         ]
-        _write_json({"build": build.about.build, "work": str(build.work), "steps": rows})
+        _write_json(
+            {
+                "build": build.about.build,
+                "work": str(build.work),
+                "steps": rows,
+                "forecast": foreseen and asdict(foreseen),
+            }
+        )
         return
     title = (
         f"{recipe}: {build.about.source} in {' '.join(build.about.langs)}, "
         f"build {build.about.build}, {build.pipeline.inputs.num_rows} inputs"
     )
     views.output().print(views.plan_table(stages, [step.version for step in steps], title))
+    if foreseen is not None:
+        views.output().print(forecast_table(foreseen, "What the build comes to"))
 
 
 @cli.command("run")

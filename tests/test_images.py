@@ -131,6 +131,7 @@ def test_images_of_archives_are_found_by_their_url(records):
             "original_format": "jpeg",
             "image_origin": "archive",
             "phash": stored.phash,
+            "text_score": stored.text_score,
             "image_signals": [],
             "fetched_at": None,
             "reason": None,

@@ -63,7 +63,7 @@ def refused(folder, text):
 
 def test_what_is_left_out_keeps_its_default(folder):
     made, files = read(folder, CULTURE)
-    assert files == [folder / "pages.warc"]
+    assert files == [(str(folder / "pages.warc"), "file")]
     assert [one.code for one in made.languages] == ["th", "sr"]
     assert made.records == RecordsParams()
     assert made.text.scripts == ("Thai", "Cyrl", "Latn")
@@ -394,7 +394,7 @@ def test_a_list_of_pages_needs_leave_to_fetch_and_a_contact(folder):
     made, files = read(folder, recipe + contact + "[images]\nfetch = true\n")
     assert isinstance(made.records, PageListParams)
     assert made.records.fetch_params == made.images.fetch_params
-    assert files == [folder / "pages.txt"]
+    assert files == [(str(folder / "pages.txt"), "file")]
     assert plan(folder, recipe + contact + "[images]\nfetch = true\n").stages()
 
 

@@ -169,13 +169,15 @@ def with_cut(build, params):
     place = [step.name for step in steps].index("split")
     columns = [name for step in steps[:place] for name in step.writes.names]
     steps.insert(place, cut_step(params, columns))
-    return Build(build.about, replace(build.pipeline, steps=tuple(steps)), build.work)
+    return Build(build.recipe, build.about, replace(build.pipeline, steps=tuple(steps)), build.work)
 
 
 def test_the_mini_web_is_cut_anew_into_a_repository(built, tmp_path):
     recipe, work = built.copy("culture", tmp_path)
     planned = plan_build(recipe, work)
-    elsewhere = with_cut(Build(planned.about, planned.pipeline, tmp_path / "none"), CutParams())
+    elsewhere = with_cut(
+        Build(planned.recipe, planned.about, planned.pipeline, tmp_path / "none"), CutParams()
+    )
     with pytest.raises(ReplayError, match="would have to run first"):
         run_build(elsewhere, tmp_path / "data", 1, replay=True)
     assert not elsewhere.work.exists()

@@ -26,6 +26,7 @@ _ANY = ImageRules(
     min_bytes=0,
     max_bytes=1 << 40,
     min_deviation=0,
+    max_text_score=1,
     reject_animated=False,
 )
 

@@ -105,6 +105,7 @@ class Limits:
         language_score: Probability of the language.
         nsfw_score: Of the image, from 0 (harmless) to 1.
         faces: How many the image shows.
+        text_score: How much the image looks like rendered text and nothing else, from 0 to 1.
         alignment_score: How well text and image fit.
         quality_score: Of a translation.
         category_score: How sure the category is.
@@ -118,6 +119,7 @@ class Limits:
     language_score: Limit = Limit()
     nsfw_score: Limit = Limit()
     faces: Limit = Limit()
+    text_score: Limit = Limit()
     alignment_score: Limit = Limit()
     quality_score: Limit = Limit()
     category_score: Limit = Limit()

@@ -47,7 +47,7 @@ def images_step(params: PoolParams) -> Step:
     """
     return Step(
         name="images",
-        version=2,
+        version=3,
         fn=_read_all,
         reads=READS,
         writes=WRITES,

@@ -59,7 +59,7 @@ _SNIFFED_TYPES = (
     "image/jpeg", "image/png", "image/gif", "image/webp", "image/avif", "image/bmp", "image/tiff",
 )  # fmt: skip
 _NOT_ROWS = ("request", "warcinfo", "metadata")
-_MAX_HTTP_HEAD = 64 << 10
+MAX_HTTP_HEAD = 64 << 10
 _SNIFF_BYTES = 2048
 _TABLE_ROWS = 256
 _TABLE_BYTES = 32 << 20
@@ -120,7 +120,7 @@ def read_response(
     where = f"the record at byte {offset} of {path}" + (f", member {member}" if member else "")
     try:
         with open_source(path, member) as source:
-            record = read_record(source, offset, limit=max_bytes + _MAX_HTTP_HEAD)
+            record = read_record(source, offset, limit=max_bytes + MAX_HTTP_HEAD)
     except OSError as error:
         raise PayloadError(f"Cannot open {where}: {error}.") from error
     if isinstance(record, Damage):
@@ -177,25 +177,46 @@ def why_no_page(start: bytes, declared: str | None) -> str | None:
     )
 
 
+def record_row(
+    blank: Row, found: Record | Damage, params: RecordsParams, *, originals: "Originals"
+) -> Row | None:
+    """Return the row of one place of an archive; None for a request or what else makes none.
+
+    Args:
+        blank: A row of `RECORDS` that says which archive it is.
+        found: What lies there.
+        params: How archives are read.
+        originals: The images that the archive held before; an image of this record is added.
+    """
+    row = _describe(blank, found)
+    if isinstance(found, Damage):
+        return {**row, "reason": found.reason}
+    if found.headers.get("warc-type", "").lower() in _NOT_ROWS:
+        return None
+    return _row(row, found, originals, params)
+
+
 def _read_archives(table: pa.Table, params: RecordsParams, _: Any) -> Iterator[pa.Table]:
     for archive in table.to_pylist():
         yield from as_tables(_read_archive(archive["path"], archive["name"], params))
 
 
 @dataclass(frozen=True)
-class _Originals:
+class Originals:
     """Where the images of an archive lie, for the records that only refer to them."""
 
     by_digest: dict[str, tuple[str | None, int]] = field(default_factory=dict)
     by_url: dict[str, tuple[str | None, int]] = field(default_factory=dict)
 
     def add(self, record: Record, url: str, member: str | None) -> None:
+        """Remember where an image lies."""
         place = (member, record.offset)
         self.by_url[url] = place
         if digest := record.headers.get("warc-payload-digest"):
             self.by_digest[digest] = place
 
     def find(self, record: Record) -> tuple[str | None, int] | None:
+        """Return where the image lies that a revisit refers to: member and offset."""
         digest = record.headers.get("warc-payload-digest", "")
         if digest in self.by_digest:
             return self.by_digest[digest]
@@ -205,7 +226,7 @@ class _Originals:
 
 def _read_archive(path: str, name: str, params: RecordsParams) -> Iterator[Row]:
     blank = {**BLANK, "name": name, "path": path}
-    originals = _Originals()
+    originals = Originals()
     try:
         with open_source(path) as source:
             start = source.read_at(0, 16)
@@ -220,19 +241,19 @@ def _read_archive(path: str, name: str, params: RecordsParams) -> Iterator[Row]:
         yield {**blank, "offset": 0, "reason": "archive:unreadable"}
 
 
-def _read_member(blank: Row, originals: _Originals, params: RecordsParams) -> Iterator[Row]:
-    limit = params.max_page_bytes + _MAX_HTTP_HEAD
+def _read_member(blank: Row, originals: Originals, params: RecordsParams) -> Iterator[Row]:
+    limit = params.max_page_bytes + MAX_HTTP_HEAD
     try:
         with open_source(blank["path"], blank["member"]) as source:
             start = source.read_at(0, 4096)
             empty = True
             for found in read_records(source, limit=limit, max_damage=params.max_damage):
                 empty = False
-                if isinstance(found, Damage):
-                    reason = _foreign(start) if found.offset == 0 else None
-                    yield _describe(blank, found) | {"reason": reason or found.reason}
-                elif found.headers.get("warc-type", "").lower() not in _NOT_ROWS:
-                    yield _row(_describe(blank, found), found, originals, params)
+                row = record_row(blank, found, params, originals=originals)
+                if isinstance(found, Damage) and found.offset == 0 and row is not None:
+                    row["reason"] = _foreign(start) or row["reason"]
+                if row is not None:
+                    yield row
             if empty:
                 yield {**blank, "offset": 0, "reason": "archive:empty"}
     except OSError:
@@ -265,7 +286,7 @@ def _describe(blank: Row, found: Record | Damage) -> Row:
 
 
 def _row(  # noqa: PLR0911 - one for each outcome
-    row: Row, record: Record, originals: _Originals, params: RecordsParams
+    row: Row, record: Record, originals: Originals, params: RecordsParams
 ) -> Row:
     if reason := _unfit(record, row["url"]):
         return {**row, "reason": reason}

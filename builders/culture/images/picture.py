@@ -21,6 +21,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from mella.builders.culture.archives.payload import sniff
+from mella.builders.culture.images.banner import MIN_SIDE, may_be_text, text_score
 from mella.builders.culture.images.phash import THUMBNAIL, perceptual_hash
 from mella.builders.engine.params import check_least
 from mella.jpeg import TruncatedJpegError, read_frame, strip_metadata
@@ -55,6 +56,8 @@ class ImageRules:
         max_bytes: Of the file.
         min_deviation: Standard deviation, of 255, that at least one of the colours must have in a
             thumbnail: less is an empty picture.
+        max_text_score: How much a picture may look like rendered text and nothing else, from 0 to 1
+            (see `banner`): more is a banner. 1 keeps all.
         reject_animated: Whether several frames (or pages) are a reason; else the first is taken.
     """
 
@@ -64,11 +67,12 @@ class ImageRules:
     min_bytes: int = 500
     max_bytes: int = 20_000_000
     min_deviation: float = 2.0
+    max_text_score: float = 0.75
     reject_animated: bool = True
 
     def __post_init__(self) -> None:
         check_least(self, {"min_side": 1, "max_aspect": 1, "max_pixels": 1, "min_bytes": 0})
-        check_least(self, {"max_bytes": 1, "min_deviation": 0})
+        check_least(self, {"max_bytes": 1, "min_deviation": 0, "max_text_score": 0})
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ class StoredImage:
         original_format: Such as "png". A "jpeg" has its original bytes, except where those were
             CMYK or of a process that few decoders know.
         phash: Perceptual hash of the upright image, 16 hex digits.
+        text_score: How much it looks like rendered text and nothing else, from 0 to 1.
     """
 
     data: bytes
@@ -89,6 +94,7 @@ class StoredImage:
     height: int
     original_format: str
     phash: str
+    text_score: float
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,7 @@ class RejectedImage:
     original_format: str | None = None
     width: int | None = None
     height: int | None = None
+    text_score: float | None = None
 
 
 def normalise_image(data: bytes, rules: ImageRules) -> StoredImage | RejectedImage:
@@ -165,7 +172,7 @@ def _unfit(header: _Header, rules: ImageRules) -> str | None:
 
 def _store(
     data: bytes, name: str, plugin: type[ImageFile.ImageFile], rules: ImageRules
-) -> StoredImage | str:
+) -> StoredImage | RejectedImage | str:
     """Return the stored form, or the reason why there is none."""
     keeps_bytes = False
     if name == "jpeg":
@@ -181,7 +188,7 @@ def _store(
     if keeps_bytes:
         # All compressed data are read, but only as many pixels made as are looked at.
         image.draft(image.mode, (2 * THUMBNAIL, 2 * THUMBNAIL))
-    _turn_upright(image)
+    turn_upright(image)
     if not keeps_bytes:
         flat = _flatten(image)
         if flat is None:
@@ -190,11 +197,26 @@ def _store(
     thumbnail = _thumbnail(image)
     if max(np.asarray(thumbnail).std(axis=(0, 1))) < rules.min_deviation:
         return "image:uniform"
-    stored = data if keeps_bytes else _encode(image)
-    return StoredImage(stored, *size, name, perceptual_hash(thumbnail))
+    score = _text_score(image, data if keeps_bytes else None)
+    if score > rules.max_text_score:
+        return RejectedImage("image:text_only", name, *size, score)
+    stored = data if keeps_bytes else encode_jpeg(image)
+    return StoredImage(stored, *size, name, perceptual_hash(thumbnail), score)
 
 
-def _turn_upright(image: Image.Image) -> None:
+def _text_score(image: Image.Image, data: bytes | None) -> float:
+    """Return the score of a picture; `data` is the JPEG that it was decoded from, in part."""
+    if not may_be_text(image):
+        return 0.0
+    if data is not None:
+        image = JpegImageFile(io.BytesIO(data))
+        image.draft(image.mode, (MIN_SIDE, MIN_SIDE))
+        turn_upright(image)
+    return text_score(image)
+
+
+def turn_upright(image: Image.Image) -> None:
+    """Decode a picture, and turn it as its EXIF says."""
     image.load()
     with contextlib.suppress(Exception):  # broken EXIF does not spoil a picture
         ImageOps.exif_transpose(image, in_place=True)
@@ -218,7 +240,8 @@ def _flatten(image: Image.Image) -> Image.Image | None:
     return flat
 
 
-def _encode(image: Image.Image) -> bytes:
+def encode_jpeg(image: Image.Image) -> bytes:
+    """Return a grey or RGB picture as a JPEG in the stored form: quality 95, 4:4:4, its profile."""
     file = io.BytesIO()
     profile = image.info.get("icc_profile")
     image.save(file, "JPEG", quality=95, subsampling=0, icc_profile=profile)

@@ -37,6 +37,7 @@ IMAGES = pa.schema(
         pa.field("original_format", pa.string()),  # jpeg, png, webp, gif, avif, bmp, tiff
         pa.field("image_origin", pa.string()),  # archive, http
         pa.field("phash", pa.string()),
+        pa.field("text_score", pa.float64()),  # 1: it looks like rendered text and nothing else
         pa.field("image_signals", SIGNALS),  # of the image's response; null never
         pa.field("fetched_at", pa.string()),  # UTC, RFC 3339; null where it was not fetched
         REASON,
@@ -114,7 +115,7 @@ def images_step(params: ImageParams, side: Step | None, carries: pa.Schema) -> S
         )
     return Step(
         name="images",
-        version=3,
+        version=4,
         fn=_get_images,
         reads=carries,
         writes=pa.schema([*carries, *IMAGES]),
@@ -226,6 +227,7 @@ def _row(data: bytes, params: ImageParams) -> Row:
         "width": image.width,
         "height": image.height,
         "original_format": image.original_format,
+        "text_score": image.text_score,
     }
     if isinstance(image, RejectedImage):
         return {**row, "reason": image.reason}

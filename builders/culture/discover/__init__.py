@@ -1,0 +1,1 @@
+"""Discover pages: from the columnar index of Common Crawl to byte ranges, a forecast, records."""
