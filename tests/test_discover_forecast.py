@@ -9,18 +9,22 @@ import pytest
 from rich.console import Console
 
 from common_crawl import Crawl
+from mella.builders import cli
 from mella.builders.build import plan_build, run_build
 from mella.builders.culture.discover.forecast import ALL, Pace, Rates, forecast
 from mella.builders.culture.discover.forecast_view import forecast_table
+from mella.builders.culture.discover.index import DiscoverError
 from mella.builders.culture.discover.params import RangesParams
 from mella.builders.culture.discover.rates import RatesError, rates_from
 from mella.builders.culture.discover.step import SURVEY, survey_of
 from mella.builders.culture.fetch.params import FetchParams
 from mella.builders.engine.ledger import funnel
 from mella.builders.engine.parts import outcomes, segments
+from mella.builders.foresee import foresee
 from mella.builders.recipe import RecipeError
 from mella.builders.report.story import trace
 from pictures import picture, save
+from range_server import serve
 from web_site import Site
 
 PACE = Pace(FetchParams(per_host_delay_s=2.0), max_per_host=500, fetched_together=1000, workers=1)
@@ -254,3 +258,40 @@ def test_recipes_that_are_wrong(recipe, tmp_path, before, after, message):
     recipe.write_text(RECIPE.replace(before, after, 1))
     with pytest.raises(RecipeError, match=message):
         plan_build(recipe, tmp_path / "work")
+
+
+def plan(recipe, capsys, *options):
+    """Return the forecast of `mella-build plan`."""
+    with pytest.raises(SystemExit) as ended:
+        cli.cli.main(["plan", str(recipe), "--json", *options])
+    assert ended.value.code == 0
+    return json.loads(capsys.readouterr().out)["forecast"]
+
+
+def test_plan_foresees_what_then_comes(recipe, tmp_path, capsys):
+    before = plan(recipe, capsys)
+    assert [(one["lang"], one["pages"]) for one in before["languages"]] == [("cs", 2), ("ru", 2)]
+    assert {one["samples"] for one in before["languages"]} == {None}
+    assert before["languages"][0]["passed_over"] == {"discover:account": 2}
+    assert plan(recipe, capsys, "--no-forecast") is None
+    run_build(plan_build(recipe, tmp_path / "work" / "crawl"), tmp_path / "data", 1)
+    # The pages have been chosen: the index is not asked again, and says the same.
+    assert plan(recipe, capsys) == before
+    after = plan(recipe, capsys, "--rates", str(recipe))
+    assert [(one["lang"], one["samples"]) for one in after["languages"]] == [("cs", 2), ("ru", 2)]
+
+
+def test_an_index_may_lie_on_a_server(recipe, tmp_path, capsys):
+    before = plan(recipe, capsys)
+    (file,) = (tmp_path / "cc-index").rglob("*.parquet")
+    with serve(tmp_path) as server:
+        url = f"{server.url}/{file.relative_to(tmp_path)}"
+        recipe.write_text(RECIPE.replace("cc-index/**/*.parquet", url))
+        assert plan(recipe, capsys) == before
+
+
+def test_a_plan_without_an_index_that_can_be_used(recipe, tmp_path):
+    (file,) = (tmp_path / "cc-index").rglob("*.parquet")
+    file.write_bytes(b"no Parquet")
+    with pytest.raises(DiscoverError, match=r"is index:unreadable.*2018-39"):
+        foresee(plan_build(recipe, tmp_path / "work"), None, 1)
