@@ -190,7 +190,7 @@ def _build_hash(
 def _names(paths: list[str]) -> list[str]:
     """Return short names that tell the inputs apart: as many folders as that takes."""
     for parts in count(1):
-        names = ["/".join(path.rpartition("://")[2].split("/")[-parts:]) for path in paths]
+        names = ["/".join(path.split("/")[-parts:]) for path in paths]
         if len(set(names)) == len(set(paths)):
             break
     return names

@@ -1,19 +1,30 @@
 """Lists of hosts and hashes: what is named is rejected, what is not is kept, files are checked."""
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
+from mella.builders.culture.fetch.fetcher import Fetcher, FetchParams
 from mella.builders.culture.images.picture import ImageRules, StoredImage, normalise_image
 from mella.builders.curate.clusters import ClustersParams
 from mella.builders.curate.hashes import HashesParams, hashes_step
-from mella.builders.curate.hosts import Hosts, hosts_step
-from mella.builders.curate.lists import ListError, ListFiles, host_names, read_hashes, read_hosts
+from mella.builders.curate.hosts import hosts_step
+from mella.builders.curate.lists import (
+    HostLists,
+    HostRules,
+    ListError,
+    ListFiles,
+    host_names,
+    read_hashes,
+    read_hosts,
+)
 from pictures import picture, save
 from stepping import apply, reasons
+from web_site import Site
 
 ANY = ImageRules(min_bytes=0, min_deviation=0)
 
@@ -31,10 +42,14 @@ def listed(tmp_path):
 
 
 def hosts_of(deny, allow=()):
-    return Hosts(frozenset(deny), frozenset(allow))
+    return HostRules(frozenset(deny), frozenset(allow))
 
 
-# Hosts
+def hosts_of_lists(files):
+    return hosts_step(HostLists.of(files))
+
+
+# HostRules
 
 
 @pytest.mark.parametrize(
@@ -50,7 +65,7 @@ def hosts_of(deny, allow=()):
     ],
 )  # fmt: skip
 def test_an_entry_stands_for_a_host_and_what_is_below(listed, entry, denied, kept):
-    hosts = Hosts(read_hosts(listed(entry).deny), frozenset())
+    hosts = HostRules(read_hosts(listed(entry).deny), frozenset())
     assert [host for host in denied + kept if hosts.denies(host)] == denied
 
 
@@ -92,19 +107,19 @@ def test_hosts_are_compared_as_urls_have_them(listed):
 def test_a_line_that_is_no_host_is_named(listed, line):
     files = listed(f"# hosts\nexample.org\n{line}\n")
     with pytest.raises(ListError, match=r"deny\.txt, line 3: .* is not a host such as"):
-        hosts_step(files)
+        hosts_of_lists(files)
 
 
 def test_a_list_that_is_not_there_or_not_utf8_is_named(tmp_path):
     with pytest.raises(ListError, match=r"none\.txt is no list"):
-        hosts_step(ListFiles(deny=(tmp_path / "none.txt",)))
+        hosts_of_lists(ListFiles(deny=(tmp_path / "none.txt",)))
     (tmp_path / "list.txt").write_bytes("příklad.cz".encode("iso-8859-2"))
     with pytest.raises(ListError, match=r"list\.txt is no list in UTF-8"):
-        hosts_step(ListFiles(allow=(tmp_path / "list.txt",)))
+        hosts_of_lists(ListFiles(allow=(tmp_path / "list.txt",)))
 
 
 def test_a_page_a_domain_or_an_image_on_a_denied_host_rejects_the_row(listed):
-    step = hosts_step(listed("blog.example.org\ncdn.net\nпример.рф", "good.cdn.net"))
+    step = hosts_of_lists(listed("blog.example.org\ncdn.net\nпример.рф", "good.cdn.net"))
     rows = [
         {"page_url": "https://a.org/", "domain": "a.org", "image_host": "b.org"},
         {"page_url": "https://Blog.example.org:8080/x", "domain": "example.org"},
@@ -112,16 +127,50 @@ def test_a_page_a_domain_or_an_image_on_a_denied_host_rejects_the_row(listed):
         {"page_url": "https://a.org/", "domain": "a.org", "image_host": "img.cdn.net"},
         {"page_url": "https://a.org/", "domain": "a.org", "image_host": "good.cdn.net"},
         {"page_url": "https://пример.рф/", "domain": None, "image_host": None},
-        {"page_url": "no url", "domain": "cdn.net", "image_host": None},
         {"page_url": None, "domain": None, "image_host": None},
     ]
     denied = "denied:host"
-    assert reasons(apply(step, rows)) == [None, denied, None, denied, None, denied, denied, None]
+    assert reasons(apply(step, rows)) == [None, denied, None, denied, None, denied, None]
+
+
+def test_a_subdomain_is_allowed_though_its_domain_is_denied(listed):
+    rows = [
+        {"page_url": "https://good.example.org/", "image_host": "good.example.org"},
+        {"page_url": "https://bad.example.org/", "image_host": "bad.example.org"},
+        {"page_url": "https://else.net/", "image_host": "else.net"},
+    ]
+    step = hosts_of_lists(listed("example.org", "good.example.org"))
+    assert reasons(apply(step, rows)) == [None, "denied:host", None]
+    only = hosts_of_lists(listed("*", "good.example.org"))
+    assert reasons(apply(only, rows)) == [None, "denied:host", "denied:host"]
+
+
+def test_a_denied_host_is_asked_for_nothing_whatever_redirects_to_it(listed, tmp_path):
+    site = Site()
+    try:
+        elsewhere = site.url.replace("127.0.0.1", "localhost")
+        site.pages["/good.jpg"] = (200, {"Content-Type": "image/jpeg"}, b"an image")
+        site.pages["/there.jpg"] = (302, {"Location": f"{elsewhere}/good.jpg"}, b"")
+        lists = HostLists.of(listed("localhost"))
+        store = str(tmp_path / "store")
+        params = FetchParams(contact="me@a.example", allow_private=True, per_host_delay_s=0.0)
+        urls = [f"{site.url}/good.jpg", f"{site.url}/there.jpg", f"{elsewhere}/good.jpg"]
+        free = Fetcher(replace(params, store=store)).fetch(urls)
+        assert [one.reason for one in free] == [None, None, None]
+        site.visits.clear()
+        bound = Fetcher(replace(params, hosts=lists)).fetch(urls)
+        assert [one.reason for one in bound] == [None, "fetch:denied_host", "fetch:denied_host"]
+        assert {visit.host for visit in site.visits} == {"127.0.0.1"}
+        # Nor is what is in the store of any use.
+        stored = Fetcher(replace(params, hosts=lists, store=store)).fetch(urls)
+        assert [one.reason for one in stored] == [one.reason for one in bound]
+    finally:
+        site.close()
 
 
 def test_without_lists_all_hosts_pass():
     row = {"page_url": "https://a.org/", "domain": "a.org", "image_host": "b.org"}
-    assert reasons(apply(hosts_step(ListFiles()), [row])) == [None]
+    assert reasons(apply(hosts_of_lists(ListFiles()), [row])) == [None]
 
 
 LABELS = st.lists(st.from_regex(r"[a-z]{1,3}", fullmatch=True), min_size=1, max_size=5)
@@ -141,14 +190,14 @@ def test_a_host_is_named_by_itself_and_all_above_it(labels, other):
 
 
 def test_what_lists_say_is_the_key_and_not_how(listed, tmp_path):
-    key = hosts_step(listed("a.org\nb.org", "c.org")).key("")
-    assert hosts_step(listed("# by hand\nB.org\n\na.org # x\n", "c.org")).key("") == key
+    key = hosts_of_lists(listed("a.org\nb.org", "c.org")).key("")
+    assert hosts_of_lists(listed("# by hand\nB.org\n\na.org # x\n", "c.org")).key("") == key
     (tmp_path / "more.txt").write_text("b.org")
     moved = ListFiles((listed("a.org", "c.org").deny[0], tmp_path / "more.txt"),
                       (tmp_path / "allow.txt",))  # fmt: skip
-    assert hosts_step(moved).key("") == key
+    assert hosts_of_lists(moved).key("") == key
     for deny, allow in (("a.org", "c.org"), ("a.org\nb.org", ""), ("a.org\nb.org\nc.org", "")):
-        assert hosts_step(listed(deny, allow)).key("") != key
+        assert hosts_of_lists(listed(deny, allow)).key("") != key
 
 
 def test_a_distance_is_part_of_the_key_of_hashes(listed):

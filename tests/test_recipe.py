@@ -422,3 +422,29 @@ def test_a_number_that_cannot_be_meant_is_refused(folder, table, line):
     message = refused(folder, f"{CULTURE}\n[{table}]\n{line}")
     assert f"[{table}]" in message
     assert "or more" in message
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("[language]\nprior_sure = 1", "more than 0 and less than 1"),
+        ("[language]\nmin_score = 3", "from 0 to 1"),
+        ("[language]\nfull_letters = 0", "1 or more"),
+        ("[images]\nmax_per_host = -1", "1 or more"),
+        ("[cuts]\nbytes = { least = inf }", "would cut every row"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_errors_at_once(folder, table, message):
+    assert message in refused(folder, CULTURE + table + "\n")
+
+
+def test_addresses_that_differ_by_their_scheme_alone_are_two_inputs(folder):
+    path = folder / "crawl.toml"
+    path.write_text(
+        'source = "culture"\nlanguages = ["th"]\n[images]\nfetch = true\n'
+        "[fetch]\ncontact = 'me@example.org'\n[inputs]\ncommon_crawl = "
+        '["http://h/x.parquet", "https://h/x.parquet", "http://h/x.parquet"]\n'
+    )
+    inputs = plan_build(path, folder / "work").pipeline.inputs
+    assert inputs["kind"].to_pylist() == ["url", "url"]
+    assert len({*inputs["name"].to_pylist()}) == 2

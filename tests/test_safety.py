@@ -5,6 +5,8 @@ scores are high where they must be is not tested: it takes images that have no p
 """
 
 import hashlib
+import math
+from dataclasses import replace
 from importlib import util
 from pathlib import Path
 
@@ -12,7 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
 
-from mella.builders.curate.faces import Face, FaceDetector, blur_faces
+from mella.builders.curate import safety
+from mella.builders.curate.faces import NUDENET, Face, FaceDetector, blur_faces
 from mella.builders.curate.onnx_models import ModelError, PackedModel
 from mella.builders.curate.safety import OPEN_NSFW, NsfwScorer, SafetyParams, blur_step, safety_step
 from mella.decode import MissingPackageError
@@ -127,6 +130,7 @@ def test_without_a_backend_scores_are_null_and_no_package_is_needed(monkeypatch)
     made = scored(PORTRAIT, b"not looked at")
     nothing = {"nsfw_score": None, "faces": None, "face_boxes": None, "reason": None}
     assert made == [nothing, nothing]
+    assert "image" not in safety_step(SafetyParams()).reads.names
 
 
 @pytest.mark.parametrize(
@@ -151,23 +155,37 @@ def test_another_model_is_not_taken(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     model = PackedModel("some_model", "m.onnx", "0" * 64, "some-model")
     with pytest.raises(ModelError, match=r"m\.onnx cannot be read.*pip install some-model"):
-        model.open()
+        model.find()
     (tmp_path / "some_model" / "m.onnx").write_bytes(b"another")
     with pytest.raises(ModelError, match=r"SHA-256 .* not 000.*pip install some-model"):
+        model.find()
+    with pytest.raises(ModelError, match="SHA-256"):
         model.open()
+
+
+@needs_faces
+def test_another_model_is_not_taken_before_anything_runs(monkeypatch):
+    monkeypatch.setattr(safety, "NUDENET", replace(NUDENET, sha256="0" * 64))
+    with pytest.raises(ModelError, match="not 000"):
+        safety_step(SafetyParams(faces="nudenet"))
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         ({"blur_faces": True}, 'needs faces = "nudenet"'),
-        ({"min_face_score": 0.0}, "min_face_score"),
-        ({"blur_margin": -0.1}, "blur_margin"),
+        *(({"min_face_score": one}, "min_face_score") for one in (0.0, -1.0, 1.01, math.nan)),
+        *(({"blur_margin": one}, "blur_margin") for one in (-0.1, 2.1, math.inf, math.nan)),
     ],
 )
 def test_parameters_that_make_no_sense_are_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
         SafetyParams(**wrong)
+
+
+def test_parameters_at_their_bounds_are_taken():
+    for score, margin in ((0.001, 0.0), (1.0, 2.0)):
+        assert SafetyParams(min_face_score=score, blur_margin=margin).blur_margin == margin
 
 
 def test_blurring_that_was_not_asked_for_is_refused():

@@ -37,8 +37,8 @@ def test_a_key_leads_back_to_the_page(built, sample):
     assert candidate.row["id"] == image.row["id"]
     assert {one.reason for one in (record, candidate, image, last)} == {None}
     steps = [verdict.step for verdict in candidate.verdicts]
-    assert steps == [*("candidates", "text", "repetition", "language", "consent")]
-    assert candidate.verdicts[3].wrote["language_score"] == candidate.row["language_score"]
+    assert steps == [*("candidates", "hosts", "text", "repetition", "language", "consent")]
+    assert candidate.verdicts[4].wrote["language_score"] == candidate.row["language_score"]
 
 
 def test_an_image_url_leads_both_ways_and_to_its_own_record(built, sample):
@@ -73,9 +73,10 @@ def test_a_rejected_row_shows_what_was_found_and_where_it_ended(built):
     assert (chapter.step, chapter.reason) == ("text", "text:boilerplate")
     assert [(one.step, one.reason) for one in chapter.verdicts] == [
         ("candidates", None),
+        ("hosts", None),
         ("text", "text:boilerplate"),
     ]
-    assert chapter.verdicts[1].wrote["text"] == "logo"
+    assert chapter.verdicts[2].wrote["text"] == "logo"
     assert resolve_url(url, url)[0] == chapter.row["image_url"]
 
 

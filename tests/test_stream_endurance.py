@@ -128,7 +128,9 @@ def endure(repo: Path | str, **options: object) -> int:
     had, before, after = json.loads(ran.stdout)
     # An epoch has 1 MB of images: were one kept of each, or of every tenth, it would show.
     assert after[0] - before[0] < 4 * MIB
-    assert after[1] - before[1] < 40
+    # Over HTTP, a connection that a busy machine opens later, and keeps, has some 25 objects; what
+    # an epoch left behind of a request would be more than four.
+    assert after[1] - before[1] < (200 if str(repo).startswith("http") else 40)
     assert after[2] <= before[2]
     return int(had)
 

@@ -31,7 +31,7 @@ from mella.builders.curate.dual_encoder import EncoderParams
 from mella.builders.curate.duplicates import DuplicatesParams, duplicates_step
 from mella.builders.curate.hashes import HashesParams, hashes_step
 from mella.builders.curate.hosts import HostsParams, hosts_step
-from mella.builders.curate.lists import ListFiles, read_hashes, read_hosts
+from mella.builders.curate.lists import HostLists, ListFiles, read_hashes
 from mella.builders.curate.near_duplicates import NearDuplicatesParams, near_duplicates_step
 from mella.builders.curate.pack import PackParams, pack_step
 from mella.builders.curate.safety import SafetyParams, blur_step, safety_step
@@ -104,12 +104,12 @@ class ComparedFiles:
     """What rows are compared with: files that no step makes rows of.
 
     Attributes:
-        hosts: Lists of hosts.
+        hosts: Lists of hosts, with the digest of what they say.
         hashes: Lists of images.
         benchmarks: Images and texts that no sample may hold.
     """
 
-    hosts: ListFiles = field(default_factory=ListFiles)
+    hosts: HostLists = field(default_factory=HostLists)
     hashes: ListFiles = field(default_factory=ListFiles)
     benchmarks: BenchmarkFiles = field(default_factory=BenchmarkFiles)
 
@@ -120,7 +120,7 @@ class ComparedFiles:
             ListError: A list cannot be read.
         """
         digests = (
-            self.hosts.digest(read_hosts),
+            self.hosts.digest,
             self.hashes.digest(read_hashes),
             self.benchmarks.digest(),
         )
@@ -145,7 +145,11 @@ def read_culture(recipe: Recipe) -> tuple[CultureRecipe, list[tuple[str, str]], 
             "example\n"
             'archives = ["crawl/*.warc.gz"]'
         )
-    fetch = recipe.table("fetch", FetchParams)
+    hosts = recipe.table("hosts", HostsParams)
+    denied = HostLists.of(
+        ListFiles(tuple(recipe.files(hosts.deny)), tuple(recipe.files(hosts.allow)))
+    )
+    fetch = recipe.table("fetch", FetchParams, {"hosts": denied})
     if fetch.store:
         fetch = replace(fetch, store=str(recipe.path.parent.resolve() / fetch.store))
     pages = recipe.table("page_lists", PageListParams, {"fetch_params": fetch})
@@ -159,7 +163,7 @@ def read_culture(recipe: Recipe) -> tuple[CultureRecipe, list[tuple[str, str]], 
         languages=languages,
         records=pages if inputs.page_lists else crawl if inputs.common_crawl else records,
         candidates=recipe.table("candidates", CandidatesParams, {"own_text": own_text}),
-        hosts=recipe.table("hosts", HostsParams),
+        hosts=hosts,
         text=with_unsafe_files(text, recipe.files(text.unsafe_files)),
         repetition=recipe.table("repetition", RepetitionParams),
         language=recipe.table("language", LanguageParams, {"languages": languages}),
@@ -178,13 +182,14 @@ def read_culture(recipe: Recipe) -> tuple[CultureRecipe, list[tuple[str, str]], 
         shards=recipe.table("shards", ShelveParams, {"source": SOURCE}),
     )
     compared = ComparedFiles(
-        ListFiles(tuple(recipe.files(made.hosts.deny)), tuple(recipe.files(made.hosts.allow))),
+        denied,
         ListFiles(tuple(recipe.files(made.hashes.deny)), tuple(recipe.files(made.hashes.allow))),
         find_benchmarks(
             recipe.paths(made.decontaminate.images), recipe.paths(made.decontaminate.texts)
         ),
     )
     recipe.end()
+    _check_scores(recipe, made)
     if not inputs.archives and not made.images.fetch:
         kind = "page_lists" if inputs.page_lists else "common_crawl"
         raise RecipeError(
@@ -195,7 +200,7 @@ def read_culture(recipe: Recipe) -> tuple[CultureRecipe, list[tuple[str, str]], 
             f"{recipe.path}: [fetch] lacks contact, a URL or an e-mail address where site owners "
             "can reach you. It is sent with every request."
         )
-    urls = [one for one in inputs.common_crawl if "://" in one]
+    urls = [one for one in dict.fromkeys(inputs.common_crawl) if "://" in one]
     files = recipe.files(one for one in inputs.one_kind() if one not in urls)
     named = [*((url, "url") for url in urls), *((str(file), "file") for file in files)]
     return made, named, compared
@@ -236,9 +241,9 @@ def culture_steps(
     scored = (
         images,
         image_consent_step(recipe.consent),
-        hashes_step(recipe.hashes, compared.hashes),
         safety_step(recipe.safety),
         *((blur_step(recipe.safety),) if recipe.safety.blur_faces else ()),
+        hashes_step(recipe.hashes, compared.hashes),  # also of what blurring made
         duplicates_step(recipe.duplicates, origins=True),
         clusters_step(recipe.clusters),
         near_duplicates_step(recipe.near_duplicates),
@@ -254,6 +259,23 @@ def culture_steps(
     )
     columns += [name for step in after for name in step.writes.names]
     return (*before, *scored, *after, pack_step(PackParams(SOURCE, build), columns, tars))
+
+
+def _check_scores(recipe: Recipe, made: CultureRecipe) -> None:
+    """Raise RecipeError where a cut goes by a score that nothing makes: it would cut nothing."""
+    makers = {
+        "nsfw_score": ("[safety] backend", made.safety.backend),
+        "faces": ("[safety] faces", made.safety.faces),
+        "alignment_score": ("[align] backend", made.align.backend),
+        "category_score": ("[categorise] backend", made.categorise.backend),
+    }
+    for score in made.cuts.scores():
+        maker, backend = makers.get(score, ("", ""))
+        if backend == "none":
+            raise RecipeError(
+                f'{recipe.path}: [cuts] {score}: there is no such score while {maker} = "none". '
+                "Set it to what makes the score, or take the cut out."
+            )
 
 
 def _read_crawl(

@@ -9,10 +9,18 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from mella.builders.culture.images.picture import turn_upright
-from mella.builders.curate.dual_encoder import DualEncoder, EncoderParams
-from mella.builders.engine.step import REASON, SideReader, Step
+from mella.builders.curate.dual_encoder import (
+    DualEncoder,
+    EncoderKey,
+    EncoderLoader,
+    EncoderParams,
+    check_encoder,
+    encoder_key,
+)
+from mella.builders.engine.step import REASON, Step
 
 READS = pa.schema([pa.field("image", pa.large_binary()), pa.field("text", pa.string())])
+READS_OF_NONE = pa.schema([pa.field("text", pa.string())])  # images are most of what there is
 WRITES = pa.schema(
     [
         pa.field("alignment_score", pa.float64()),
@@ -22,6 +30,8 @@ WRITES = pa.schema(
 )
 
 _DIGITS = 4
+_SHORTER = 512  # pixels, at least: more than any model looks at
+_LONGER = 8 * _SHORTER  # pixels, at most: what no ratio of sides exceeds
 
 
 def align_step(params: EncoderParams) -> Step:
@@ -33,39 +43,49 @@ def align_step(params: EncoderParams) -> Step:
     depends on the model and the language: cut them by a quantile, in [cuts].
 
     It rejects only what cannot be decoded: `align:unreadable`.
+
+    Raises:
+        EncoderError: A package or the folder of the model is not there.
     """
+    check_encoder(params)  # now, and not after a day of fetching
+    scores = params.backend != "none"
     return Step(
         name="align",
         version=1,
-        fn=_score,
-        reads=READS,
+        fn=_score if scores else _nothing,
+        reads=READS if scores else READS_OF_NONE,
         writes=WRITES,
-        params=params,
-        setup=load_encoder,
+        params=encoder_key(params),
+        setup=EncoderLoader(params) if scores else None,
     )
 
 
-def load_encoder(params: EncoderParams, _: SideReader | None = None) -> DualEncoder | None:
-    """Load the model; None where there is none."""
-    return None if params.backend == "none" else DualEncoder(params)
-
-
 def picture(data: bytes | None) -> Image.Image | None:
-    """Return a stored image upright, in RGB; None if it cannot be decoded."""
+    """Return a stored image as models look at it: upright, in RGB, not larger than they need.
+
+    Its shorter side keeps at least 512 pixels, or all that it has; its longer side has at most
+    4096. So a batch of pictures has a bound, whatever was stored.
+
+    Returns:
+        None if it cannot be decoded.
+    """
     try:
-        image = JpegImageFile(io.BytesIO(data or b""))
+        image: Image.Image = JpegImageFile(io.BytesIO(data or b""))
+        image.draft(image.mode, (_SHORTER, _SHORTER))
         turn_upright(image)
+        image.thumbnail((_LONGER, _LONGER))
         return image.convert("RGB")
     except Exception:  # noqa: BLE001 - decoders raise whatever they stumble over
         return None
 
 
-def _score(table: pa.Table, params: EncoderParams, encoder: DualEncoder | None) -> pa.Table:
-    if encoder is None:
-        nothing = [pa.nulls(table.num_rows, field.type) for field in WRITES]
-        return pa.table(nothing, schema=WRITES)
+def _nothing(table: pa.Table, _key: EncoderKey, _: None) -> pa.Table:
+    return pa.table([pa.nulls(table.num_rows, field.type) for field in WRITES], schema=WRITES)
+
+
+def _score(table: pa.Table, _key: EncoderKey, encoder: DualEncoder) -> pa.Table:
     rows: list[dict[str, Any]] = []
-    for batch in table.to_batches(params.batch):  # no more pictures are decoded at once
+    for batch in table.to_batches(encoder.batch):  # no more pictures are decoded at once
         rows += _of_batch(batch.to_pylist(), encoder)
     return pa.Table.from_pylist(rows, schema=WRITES)
 

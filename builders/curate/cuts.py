@@ -48,6 +48,8 @@ WRITES = pa.schema([LINES, REASON])
 # What is computed from the columns of an image.
 _DERIVED = {"min_side": ("width", "height"), "aspect": ("width", "height")}
 
+_ROUNDING = 1e-9  # 0.29 of 100 is 29, and a bit less in floats
+
 Scores = npt.NDArray[np.float64]
 
 
@@ -74,6 +76,8 @@ class Limit:
     def __post_init__(self) -> None:
         if self.least is not None and self.most is not None and not self.least <= self.most:
             raise ValueError(f"least = {self.least} must not be more than most = {self.most}.")
+        if self.least == math.inf or self.most == -math.inf:
+            raise ValueError("least = inf or most = -inf would cut every row.")
         if self.quantile is not None and not 0 <= self.quantile < 1:
             raise ValueError(f"quantile = {self.quantile} must be 0 or more, and less than 1.")
 
@@ -87,7 +91,7 @@ class Limit:
         least = self.least
         known = np.sort(scores[~np.isnan(scores)])
         if self.quantile and len(known):
-            of_rank = float(known[int(self.quantile * len(known))])
+            of_rank = float(known[math.floor(self.quantile * len(known) + _ROUNDING)])
             least = of_rank if least is None else max(least, of_rank)
         return _finite(least), _finite(self.most)
 

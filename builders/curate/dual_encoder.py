@@ -9,9 +9,12 @@ All texts are padded to one length, whatever stands beside them in a batch: so a
 depend on its neighbours, and models that were trained that way (SigLIP) see what they know.
 """
 
+import hashlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import import_module
+from importlib import import_module, util
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -19,6 +22,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from mella.builders.engine.params import check_least
+from mella.builders.engine.step import SideReader
 from mella.errors import MellaError
 
 Vectors = npt.NDArray[np.float32]
@@ -28,6 +32,10 @@ _MOST_TOKENS = 128
 _COUNTED = 8  # lengths of a text in which open_clip counts the tokens it cuts
 _BACKENDS = ("none", "transformers", "open_clip")
 _DTYPES = ("float32", "bfloat16", "float16")
+_DEVICE = re.compile(r"cpu|cuda(:\d+)?|mps")
+_INSTALLED_AS = {"torch": "torch", "transformers": "transformers", "open_clip": "open_clip_torch"}
+_LOCAL = "local-dir:"  # how open_clip is told that a model is a folder
+_WITH_WEIGHTS = ("hf-hub:", _LOCAL)  # models of open_clip that are no mere architectures
 
 
 class EncoderError(MellaError, ValueError):
@@ -43,10 +51,10 @@ class EncoderParams:
         model: Its name or folder, as the library takes it. For open_clip a name such as
             "xlm-roberta-base-ViT-B-32", or "hf-hub:OWNER/NAME".
         revision: transformers: a commit of the model, so that a build can be repeated.
-        pretrained: open_clip: the name or the file of the weights.
-        device: As torch names it: "cpu", "cuda", "cuda:1".
+        pretrained: open_clip: the name or the file of the weights; "hf-hub:" has its own.
+        device: As torch names it: "cpu", "cuda", "cuda:1", "mps". No part of the key of a step.
         dtype: Of the weights: "float32", "bfloat16" or "float16".
-        batch: Images or texts that go through the model at once.
+        batch: Images or texts that go through the model at once. No part of the key of a step.
     """
 
     backend: Literal["none", "transformers", "open_clip"] = "none"
@@ -63,12 +71,133 @@ class EncoderParams:
             raise ValueError(f"backend = {self.backend!r} must be one of {', '.join(_BACKENDS)}.")
         if self.dtype not in _DTYPES:
             raise ValueError(f"dtype = {self.dtype!r} must be one of {', '.join(_DTYPES)}.")
+        if not _DEVICE.fullmatch(self.device):
+            raise ValueError(
+                f'device = {self.device!r} must be "cpu", "cuda", "cuda:N" (such as "cuda:1") '
+                'or "mps".'
+            )
         if self.backend == "none" and self.model:
             raise ValueError(
                 f'model = {self.model!r} needs backend = "transformers" or "open_clip".'
             )
         if self.backend != "none" and not self.model:
             raise ValueError(f"backend = {self.backend!r} needs model, the name or folder of one.")
+        self._check_weights()
+
+    def _check_weights(self) -> None:
+        if self.backend == "open_clip":
+            if self.revision:
+                raise ValueError(
+                    f"revision = {self.revision!r} is for transformers: open_clip takes none. "
+                    "Name the weights by pretrained."
+                )
+            if not self.pretrained and not self.model.startswith(_WITH_WEIGHTS):
+                raise ValueError(
+                    f"model = {self.model!r} needs pretrained, the name or file of its weights: "
+                    "without, those of open_clip are random."
+                )
+        if self.backend == "transformers" and self.pretrained:
+            raise ValueError(
+                f"pretrained = {self.pretrained!r} is for open_clip: with transformers the "
+                "weights are those of the model. Pin them by revision."
+            )
+
+
+@dataclass(frozen=True)
+class EncoderKey:
+    """What vectors depend on, for the key of a step: not where or how many at once they are made.
+
+    Attributes:
+        backend: As in `EncoderParams`.
+        model: Its name; of a folder or file the digest of what is in it, wherever it lies.
+        revision: As in `EncoderParams`.
+        pretrained: As `model`.
+        dtype: As in `EncoderParams`.
+    """
+
+    backend: str
+    model: str
+    revision: str
+    pretrained: str
+    dtype: str
+
+
+def encoder_key(params: EncoderParams) -> EncoderKey:
+    """Return what vectors depend on. The files of a local model are read, as far as there are any.
+
+    Raises:
+        EncoderError: A file cannot be read.
+    """
+    model, pretrained = (_identity(name) for name in (params.model, params.pretrained))
+    return EncoderKey(params.backend, model, params.revision, pretrained, params.dtype)
+
+
+def check_encoder(params: EncoderParams) -> None:
+    """Check, without loading anything, that the packages and the files of a model are there.
+
+    Raises:
+        EncoderError: One is not.
+    """
+    if params.backend == "none":
+        return
+    lacking = [name for name in ("torch", params.backend) if util.find_spec(name) is None]
+    if lacking:
+        install = " ".join(_INSTALLED_AS[name] for name in lacking)
+        raise EncoderError(
+            f"backend = {params.backend!r} needs packages that are not here: "
+            f"{', '.join(lacking)}. Run: pip install {install}"
+        )
+    for name in (params.model, params.pretrained):
+        place = Path(name.removeprefix(_LOCAL))
+        if name.startswith(("/", "./", "../", _LOCAL)) and not place.exists():
+            raise EncoderError(
+                f"There is no model at {name!r} (from {Path.cwd()}): put it there, or name another."
+            )
+    if params.backend == "transformers":
+        folder = Path(params.model)
+        if folder.exists() and not (folder / "config.json").is_file():
+            raise EncoderError(
+                f"transformers cannot read the model {params.model!r}: it has no config.json. "
+                "Name the folder that save_pretrained wrote."
+            )
+
+
+def _identity(name: str) -> str:
+    """Return the digest of what is at a path, by names and contents; a name as it is."""
+    place = Path(name.removeprefix(_LOCAL))
+    if not name or not place.exists():
+        return name
+    digest = hashlib.sha256()
+    try:
+        # Hidden files are those of tools (.git, .cache): no model is read from them.
+        for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
+            inside = path.relative_to(place)
+            if path.is_file() and not any(part.startswith(".") for part in inside.parts):
+                with path.open("rb") as file:
+                    content = hashlib.file_digest(file, "sha256").hexdigest()
+                digest.update(f"{inside.as_posix()}\0{content}\n".encode())
+    except OSError as error:
+        raise EncoderError(f"The model {name!r} cannot be read: {error}") from error
+    return f"sha256:{digest.hexdigest()}"
+
+
+@dataclass(frozen=True)
+class EncoderLoader:
+    """Loads a model, once per process; it carries what is no part of a step's key."""
+
+    params: EncoderParams
+
+    def __call__(self, _key: object, _side: SideReader | None) -> "DualEncoder":
+        """Return the model.
+
+        Raises:
+            EncoderError: There is none.
+        """
+        import torch
+
+        # Each worker of a build is a process with a core to itself: more threads get in their way.
+        torch.set_num_threads(1)
+        return DualEncoder(self.params)
 
 
 class _Model(Protocol):
@@ -86,6 +215,7 @@ class DualEncoder:
     """A loaded model.
 
     Attributes:
+        batch: Images or texts that go through the model at once.
         scale: What the model multiplies cosines by before it takes them for logits.
 
     Args:
@@ -98,7 +228,7 @@ class DualEncoder:
     def __init__(self, params: EncoderParams) -> None:
         if params.backend == "none":
             raise EncoderError('There is no model with backend = "none".')
-        self._batch = params.batch
+        self.batch = params.batch
         self._model: _Model
         try:
             if params.backend == "transformers":
@@ -106,10 +236,9 @@ class DualEncoder:
             else:
                 self._model = _OpenClip(params)
         except ImportError as error:
-            name = {"open_clip": "open_clip_torch"}.get(params.backend, params.backend)
             raise EncoderError(
                 f"backend = {params.backend!r} needs a package that is not here: {error}. "
-                f"Run: pip install torch {name}"
+                f"Run: pip install torch {_INSTALLED_AS[params.backend]}"
             ) from error
         except EncoderError:
             raise
@@ -141,7 +270,7 @@ class DualEncoder:
 
         pieces = []
         with torch.inference_mode():
-            for some in _batches(items, self._batch):
+            for some in _batches(items, self.batch):
                 found = features(some).float()
                 pieces.append(torch.nn.functional.normalize(found, dim=-1).cpu().numpy())
         return np.concatenate(pieces) if pieces else np.zeros((0, 0), np.float32)

@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 
 from mella.builders.culture.addresses import resolve_url
-from mella.builders.curate.lists import ListFiles, host_names, read_hosts
+from mella.builders.curate.lists import HostLists, HostRules
 from mella.builders.engine.step import REASON, SideReader, Step
 
-READS = pa.schema([pa.field(name, pa.string()) for name in ("page_url", "domain", "image_host")])
+READS = pa.schema([pa.field(name, pa.string()) for name in ("page_url", "image_host")])
 WRITES = pa.schema([REASON])
 
 _DENIED = "denied:host"
@@ -32,51 +32,18 @@ class HostsParams:
     allow: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Hosts:
-    """Entries of lists, in lower case and punycode."""
-
-    deny: frozenset[str]
-    allow: frozenset[str]
-
-    def denies(self, host: str) -> bool:
-        """Whether a host, as URLs of candidates have it, is denied."""
-        for name in host_names(host):
-            if name in self.deny:
-                return True
-            if name in self.allow:
-                return False
-        return False
+def _load(lists: HostLists, _: SideReader | None) -> HostRules:
+    return lists.load()
 
 
-@dataclass(frozen=True)
-class _Keyed:
-    """What the lists say: the same entries in other files are the same key."""
+def hosts_step(lists: HostLists) -> Step:
+    """Return the step that rejects rows whose page or image is on a denied host.
 
-    digest: str
-
-
-@dataclass(frozen=True)
-class _Loader:
-    """Reads the files, once per process: equal ones are one, which a closure would not be."""
-
-    files: ListFiles
-
-    def __call__(self, _keyed: _Keyed, _side: SideReader | None) -> Hosts:
-        return Hosts(read_hosts(self.files.deny), read_hosts(self.files.allow))
-
-
-def hosts_step(files: ListFiles) -> Step:
-    """Return the step that rejects rows whose page, domain or image is on a denied host.
-
-    The reason is `denied:host`. Without files all rows pass.
+    The reason is `denied:host`. Without lists all rows pass. That a denied host is not asked for
+    anything, whatever redirects to it, is up to the fetcher (`FetchParams.hosts`).
 
     Args:
-        files: The lists that `HostsParams` names; read once here, for the key of the step, and once
-            in each process.
-
-    Raises:
-        ListError: A list cannot be read, or a line is no host.
+        lists: Those that `HostsParams` names.
     """
     return Step(
         name="hosts",
@@ -84,15 +51,14 @@ def hosts_step(files: ListFiles) -> Step:
         fn=_mark,
         reads=READS,
         writes=WRITES,
-        params=_Keyed(files.digest(read_hosts)),
-        setup=_Loader(files),
+        params=lists,
+        setup=_load,
     )
 
 
-def _mark(table: pa.Table, _: _Keyed, hosts: Hosts) -> pa.Table:
+def _mark(table: pa.Table, _: HostLists, hosts: HostRules) -> pa.Table:
     columns = (
         [_host(url) for url in table["page_url"].to_pylist()],
-        table["domain"].to_pylist(),
         table["image_host"].to_pylist(),
     )
     denied = _denied({host for column in columns for host in column if host}, hosts)
@@ -100,7 +66,7 @@ def _mark(table: pa.Table, _: _Keyed, hosts: Hosts) -> pa.Table:
     return pa.table([pa.array(reasons, pa.string())], schema=WRITES)
 
 
-def _denied(names: Iterable[str], hosts: Hosts) -> set[str]:
+def _denied(names: Iterable[str], hosts: HostRules) -> set[str]:
     return {name for name in names if hosts.denies(name)}
 
 

@@ -4,8 +4,9 @@ import hashlib
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import idna
 
@@ -46,6 +47,59 @@ class ListFiles:
                 whole.update(f"{entry}\n".encode())
             whole.update(b"\n")
         return whole.hexdigest()
+
+
+@dataclass(frozen=True)
+class HostRules:
+    """Entries of lists, in lower case and punycode."""
+
+    deny: frozenset[str] = frozenset()
+    allow: frozenset[str] = frozenset()
+
+    def denies(self, host: str) -> bool:
+        """Whether a host, as URLs of candidates have it, is denied.
+
+        Of all entries that name it the most specific decides; where both lists hold that one, the
+        host is denied.
+        """
+        if not self.deny:
+            return False
+        for name in host_names(host):
+            if name in self.deny:
+                return True
+            if name in self.allow:
+                return False
+        return False
+
+
+@dataclass(frozen=True)
+class HostLists:
+    """Lists of hosts as a parameter: the same entries in other files are the same key.
+
+    Attributes:
+        digest: Of the entries; "" where there are none.
+        files: That hold them.
+    """
+
+    digest: str = ""
+    files: ListFiles = field(default_factory=ListFiles, metadata={"keyed": False})
+
+    @classmethod
+    def of(cls, files: ListFiles) -> Self:
+        """Read the files for their digest.
+
+        Raises:
+            ListError: A list cannot be read, or a line is no host.
+        """
+        return cls(files.digest(read_hosts) if files.deny or files.allow else "", files)
+
+    def load(self) -> HostRules:
+        """Return what the files say.
+
+        Raises:
+            ListError: As in `of`.
+        """
+        return HostRules(read_hosts(self.files.deny), read_hosts(self.files.allow))
 
 
 def read_hosts(files: Iterable[Path]) -> frozenset[str]:

@@ -37,10 +37,11 @@ class PackedModel:
     install: str
 
     def find(self) -> Path:
-        """Return the file, whatever it holds; no package is imported, for some import a lot.
+        """Return the file, which holds the model; no package is imported, for some import a lot.
 
         Raises:
             MissingPackageError: The package or ONNX Runtime is not installed.
+            ModelError: The package holds another model, or none.
         """
         specs = [util.find_spec(name) for name in (self.package, _RUNTIME)]
         folders = specs[0].submodule_search_locations if specs[0] else None
@@ -49,29 +50,24 @@ class PackedModel:
                 f"The model {self.file} needs the packages {self.package} and {_RUNTIME}: "
                 f"pip install {self.install}, or take the model out of [safety]."
             )
-        return Path(folders[0]) / self.file
-
-    def open(self) -> "Session":
-        """Load the model.
-
-        Raises:
-            MissingPackageError: The package or ONNX Runtime is not installed.
-            ModelError: The package holds another model, or none.
-        """
-        path = self.find()
+        path = Path(folders[0]) / self.file
         try:
-            data = path.read_bytes()
+            with path.open("rb") as file:
+                got = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise ModelError(
                 f"{path} cannot be read: {error}. Install it: pip install {self.install}"
             ) from error
-        got = hashlib.sha256(data).hexdigest()
         if got != self.sha256:
             raise ModelError(
                 f"{path} has the SHA-256 {got}, not {self.sha256}: its scores would not compare "
                 f"with those made before. Install the right one: pip install {self.install}"
             )
-        return Session(data)
+        return path
+
+    def open(self) -> "Session":
+        """Load the model; it raises what `find` does."""
+        return Session(self.find().read_bytes())
 
 
 class Session:

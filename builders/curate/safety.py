@@ -15,7 +15,7 @@ import pyarrow as pa
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from mella.builders.culture.images.picture import turn_upright
+from mella.builders.curate.align import picture
 from mella.builders.curate.faces import (
     FACE_BOXES,
     NUDENET,
@@ -25,7 +25,6 @@ from mella.builders.curate.faces import (
     to_rows,
 )
 from mella.builders.curate.onnx_models import PackedModel
-from mella.builders.engine.params import check_least
 from mella.builders.engine.step import REASON, SideReader, Step
 
 OPEN_NSFW = PackedModel(
@@ -36,6 +35,8 @@ OPEN_NSFW = PackedModel(
 )
 
 READS = pa.schema([pa.field("image", pa.large_binary())])
+# Without a model no image is read, but something has to be, for there is a row for each.
+READS_OF_NONE = pa.schema([pa.field("sha256", pa.string())])
 WRITES = pa.schema(
     [
         pa.field("nsfw_score", pa.float64()),  # null: not asked for
@@ -55,7 +56,7 @@ BLUR_READS = pa.schema([*_STORED, FACE_BOXES])
 BLUR_WRITES = pa.schema([*_STORED, pa.field("faces_blurred", pa.bool_())])
 
 _UNREADABLE = "safety:unreadable"
-_DECODED = 512  # of the shorter side, at least: more than any model looks at
+_MAX_MARGIN = 2
 # Of open_nsfw (github.com/yahoo/open_nsfw): the size of the picture and of its middle, and the mean
 # of blue, green and red.
 _WHOLE, _MIDDLE = 256, 224
@@ -72,11 +73,12 @@ class SafetyParams:
         backend: What `nsfw_score` is made by: "opennsfw" (Yahoo's open_nsfw; needs mella[safety]),
             or "none": null.
         faces: What finds faces: "nudenet" (needs mella[faces]), or "none": null.
-        min_face_score: Fainter faces, from 0 to 1, do not count. Lower finds more of them, and more
-            that are none.
+        min_face_score: Fainter faces, above 0 and at most 1, do not count. Lower finds more of
+            them, and more that are none.
         blur_faces: Whether faces are made unrecognisable in the stored image, which is encoded
             again for that.
-        blur_margin: How much of a face's width and height is blurred beyond it, on each side.
+        blur_margin: How much of a face's width and height is blurred beyond it, on each side;
+            from 0 to 2.
     """
 
     backend: Literal["none", "opennsfw"] = "none"
@@ -86,7 +88,16 @@ class SafetyParams:
     blur_margin: float = 0.2
 
     def __post_init__(self) -> None:
-        check_least(self, {"min_face_score": 0.01, "blur_margin": 0})
+        # Not a number fails both.
+        if not 0 < self.min_face_score <= 1:
+            raise ValueError(
+                f"min_face_score = {self.min_face_score!r} must be more than 0 and at most 1."
+            )
+        if not 0 <= self.blur_margin <= _MAX_MARGIN:
+            raise ValueError(
+                f"blur_margin = {self.blur_margin!r} must be from 0 to {_MAX_MARGIN}: it is a "
+                "share of the face."
+            )
         if self.blur_faces and self.faces == "none":
             raise ValueError('blur_faces = true needs faces = "nudenet", which finds them.')
 
@@ -149,20 +160,22 @@ def safety_step(params: SafetyParams) -> Step:
 
     Raises:
         MissingPackageError: The package of a model is not installed.
+        ModelError: It holds another model, or none.
     """
     nsfw = OPEN_NSFW if params.backend == "opennsfw" else None
     faces = NUDENET if params.faces == "nudenet" else None
     for model in (nsfw, faces):
         if model:
             model.find()  # now, and not after a day of fetching
+    scores = bool(nsfw or faces)
     return Step(
         name="safety",
         version=1,
-        fn=_score,
-        reads=READS,
+        fn=_score if scores else _nothing,
+        reads=READS if scores else READS_OF_NONE,
         writes=WRITES,
         params=_Scoring(nsfw, faces, params.min_face_score),
-        setup=_load,
+        setup=_load if scores else None,
     )
 
 
@@ -197,17 +210,18 @@ def _load(params: _Scoring, _: SideReader | None) -> _Scorers:
     )
 
 
+def _nothing(table: pa.Table, _scoring: _Scoring, _: None) -> pa.Table:
+    return pa.table([pa.nulls(table.num_rows, field.type) for field in WRITES], schema=WRITES)
+
+
 def _score(table: pa.Table, _: _Scoring, scorers: _Scorers) -> pa.Table:
     rows = [_row(image.as_py(), scorers) for image in table["image"]]
     return pa.Table.from_pylist(rows, schema=WRITES)
 
 
 def _row(data: bytes | None, scorers: _Scorers) -> dict[str, Any]:
-    if scorers == _Scorers(None, None):
-        return {}
-    try:
-        image = _picture(data or b"")
-    except Exception:  # noqa: BLE001 - decoders raise whatever they stumble over
+    image = picture(data)
+    if image is None:
         return {"reason": _UNREADABLE}
     row: dict[str, Any] = {}
     if scorers.nsfw:
@@ -216,14 +230,6 @@ def _row(data: bytes | None, scorers: _Scorers) -> dict[str, Any]:
         found = scorers.faces.find(image)
         row |= {"faces": len(found), "face_boxes": to_rows(found)}
     return row
-
-
-def _picture(data: bytes) -> Image.Image:
-    """Return a stored image upright, in RGB, not much larger than models look at."""
-    image: Image.Image = JpegImageFile(io.BytesIO(data))
-    image.draft(image.mode, (_DECODED, _DECODED))
-    turn_upright(image)
-    return image.convert("RGB")
 
 
 def _blur(table: pa.Table, params: _Blurring, _: Any) -> pa.Table:

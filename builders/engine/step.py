@@ -137,9 +137,13 @@ class SideReader:
 
 
 def canonical(value: Any) -> Any:
-    """Return `value` as plain JSON types, with dataclasses as mappings that name their class."""
+    """Return `value` as plain JSON types, with dataclasses as mappings that name their class.
+
+    Fields with `metadata={"keyed": False}` are left out: what they say is in another field.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: canonical(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        keyed = (f.name for f in dataclasses.fields(value) if f.metadata.get("keyed", True))
+        fields = {name: canonical(getattr(value, name)) for name in keyed}
         return {"class": type(value).__name__, **fields}
     if isinstance(value, dict):
         return {str(k): canonical(v) for k, v in value.items()}

@@ -23,6 +23,7 @@ from mella.builders.culture.fetch.robots import (
     read_robots,
 )
 from mella.builders.culture.fetch.target import Target, target_of
+from mella.builders.curate.lists import HostRules
 
 _ROBOTS_KEPT = 10_000
 _HOSTS_PER_CONNECTION = 8  # most hosts are in their pause, and need none
@@ -38,6 +39,7 @@ class Known:
         agent: The User-Agent header.
         names: The addresses of hosts.
         bandwidth: The limit on bytes a second.
+        denied: The hosts that are not asked.
         store: Answers on disk.
         hosts: How they behave.
         robots: By origin.
@@ -47,6 +49,7 @@ class Known:
     agent: str
     names: NameCache
     bandwidth: Bandwidth
+    denied: HostRules
     store: AnswerStore | None
     hosts: Hosts = field(default_factory=Hosts)
     robots: dict[str, Robots] = field(default_factory=dict)
@@ -138,14 +141,16 @@ class Crawl:
 
     async def _get(self, target: Target) -> Fetched:
         store = self.known.store
-        if target.wrong:
-            return Fetched(target.url, target.at, reason=target.wrong)
+        if wrong := self._wrong(target):
+            return Fetched(target.url, target.at, reason=wrong)
         if store is None:
             return await self._follow(target, None)
         stored = store.get(target.at)
         if stored is None or not store.is_fresh(stored):
             stored = replace(await self._follow(target, stored), url=target.at)
             store.put(stored)
+        elif wrong := self._wrong(target_of(stored.final_url)):
+            return Fetched(target.url, stored.final_url, reason=wrong)
         elif stored.body is not None and len(stored.body) > self.params.max_bytes:
             stored = replace(stored, body=None, reason="fetch:too_large")
         return replace(stored, url=target.url)
@@ -160,7 +165,7 @@ class Crawl:
         url = target.url
         for _ in range(self.params.max_redirects + 1):
             at = target.at
-            wrong = target.wrong or await self._forbidden(target)
+            wrong = self._wrong(target) or await self._forbidden(target)
             if wrong:
                 return Fetched(url, at, reason=wrong)
             old = stored if stored and stored.body is not None and stored.final_url == at else None
@@ -177,6 +182,12 @@ class Crawl:
         return Fetched(
             url, at, answer.status, answer.headers, None, "fetch:too_many_redirects", came
         )
+
+    def _wrong(self, target: Target) -> str | None:
+        """Return the reason why a URL is not even looked at."""
+        if target.wrong:
+            return target.wrong
+        return "fetch:denied_host" if self.known.denied.denies(target.host) else None
 
     async def _forbidden(self, target: Target) -> str | None:
         """Return the reason why robots.txt forbids a URL."""
@@ -203,7 +214,7 @@ class Crawl:
             if answer.location is None:
                 break
             target = target_of(answer.location, target.at)
-            if target.wrong:
+            if self._wrong(target):
                 break
         return read_robots(
             answer,

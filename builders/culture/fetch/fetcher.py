@@ -36,12 +36,14 @@ class Fetcher:
 
         Raises:
             FetchError: There is no contact.
+            ListError: A list of hosts cannot be read.
         """
         self.params = params
         self.agent = agent_of(params)
         names = NameCache(lookup, ttl_s=params.dns_ttl_s, failure_ttl_s=params.dns_failure_ttl_s)
         store = AnswerStore(params) if params.store else None
-        self._known = Known(params, self.agent, names, Bandwidth(params.max_bytes_per_s), store)
+        bandwidth, denied = Bandwidth(params.max_bytes_per_s), params.hosts.load()
+        self._known = Known(params, self.agent, names, bandwidth, denied, store)
 
     def fetch(self, urls: Iterable[str]) -> list[Fetched]:
         """Fetch `urls`; the results have their order."""

@@ -1,7 +1,8 @@
 """Say how URLs are fetched, and under which name."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from mella.builders.curate.lists import HostLists
 from mella.builders.engine.params import check_least
 from mella.errors import MellaError
 
@@ -40,6 +41,7 @@ class FetchParams:
         dns_failure_ttl_s: For how long it is remembered that a name has none.
         respect_robots: Whether robots.txt is read and obeyed.
         allow_private: Whether addresses that are not public may be connected to (for tests).
+        hosts: Lists of hosts that are not asked for anything. In a recipe, those of `[hosts]`.
         store: A folder in which answers are kept, so that a fetch which was interrupted does not
             ask for them again; "" for none.
         store_fresh_s: An older answer is asked for again, if it has changed.
@@ -69,6 +71,7 @@ class FetchParams:
     dns_failure_ttl_s: float = 60.0
     respect_robots: bool = True
     allow_private: bool = False
+    hosts: HostLists = field(default_factory=HostLists)
     store: str = ""
     store_fresh_s: float = 86_400.0
 

@@ -23,6 +23,7 @@ from mella.builders.culture.archives.records import read_response
 from mella.builders.culture.fetch.fetcher import Fetched, Fetcher, FetchParams, agent_of, host_of
 from mella.builders.culture.images.picture import ImageRules, RejectedImage, normalise_image
 from mella.builders.culture.signals import SIGNALS, signals_of
+from mella.builders.engine.params import check_least
 from mella.builders.engine.step import REASON, SideReader, Step
 from mella.errors import MellaError
 
@@ -76,6 +77,9 @@ class ImageParams:
     fetch: bool = False
     max_per_host: int = 10_000
     fetch_params: FetchParams = field(default_factory=FetchParams)
+
+    def __post_init__(self) -> None:
+        check_least(self, {"max_per_host": 1})
 
 
 @dataclass(frozen=True)

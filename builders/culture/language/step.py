@@ -22,6 +22,7 @@ from mella.builders.culture.language.identifiers import WELL_KNOWN, Ensemble
 from mella.builders.culture.language.page_language import PageLanguage, PageLanguages
 from mella.builders.culture.language.serbian import TWINS, leaning
 from mella.builders.culture.text.alphabets import words_in_script
+from mella.builders.engine.params import check_least
 from mella.builders.engine.step import REASON, SideReader, Step
 from mella.languages import Language
 from mella.text import dominant_script, scripts
@@ -92,6 +93,18 @@ class LanguageParams:
     page_text_chars: int = 2000
     min_page_letters: int = 60
     low_memory: bool = False
+
+    def __post_init__(self) -> None:
+        check_least(self, {"full_letters": 1, "page_text_chars": 0, "min_page_letters": 0})
+        for name in ("min_score", "min_native"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} = {getattr(self, name)!r} must be from 0 to 1.")
+        for name in ("prior_sure", "prior_page", "prior_silent", "prior_other"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(
+                    f"{name} = {getattr(self, name)!r} must be more than 0 and less than 1: a text "
+                    "can always say otherwise."
+                )
 
 
 @dataclass(frozen=True)

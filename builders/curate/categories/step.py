@@ -9,7 +9,15 @@ import pyarrow as pa
 from mella.builders.curate.align import picture
 from mella.builders.curate.categories.lexicon import lexicon
 from mella.builders.curate.categories.taxonomy import TAXONOMY, categories, digest_of
-from mella.builders.curate.dual_encoder import DualEncoder, EncoderParams, Vectors
+from mella.builders.curate.dual_encoder import (
+    DualEncoder,
+    EncoderKey,
+    EncoderLoader,
+    EncoderParams,
+    Vectors,
+    check_encoder,
+    encoder_key,
+)
 from mella.builders.engine.step import SideReader, Step
 from mella.errors import MellaError
 
@@ -50,9 +58,9 @@ class CategoriseParams:
 
 @dataclass(frozen=True)
 class _Keyed:
-    """What categories depend on: other terms or classes are another key."""
+    """What categories depend on: other terms, classes or models are another key."""
 
-    encoder: EncoderParams
+    encoder: EncoderKey | None
     digest: str
 
 
@@ -74,6 +82,7 @@ def categorise_step(params: CategoriseParams) -> Step:
 
     Raises:
         CategoriseError: Categories come from the image, but there is no model.
+        EncoderError: A package or the folder of the model is not there.
     """
     if params.backend == "image" and params.encoder.backend == "none":
         raise CategoriseError(
@@ -81,6 +90,8 @@ def categorise_step(params: CategoriseParams) -> Step:
             "backend and model, or take categories from the text."
         )
     by_image = params.backend == "image"
+    if by_image:
+        check_encoder(params.encoder)  # now, and not after a day of fetching
     files = {"none": (), "lexical": ("terms", TAXONOMY), "image": (TAXONOMY,)}[params.backend]
     return Step(
         name="categorise",
@@ -88,16 +99,22 @@ def categorise_step(params: CategoriseParams) -> Step:
         fn={"none": _nothing, "lexical": _by_text, "image": _by_image}[params.backend],
         reads=BY_IMAGE if by_image else BY_TEXT,
         writes=WRITES,
-        params=_Keyed(params.encoder if by_image else EncoderParams(), digest_of(*files)),
-        setup=_load if by_image else None,
+        params=_Keyed(encoder_key(params.encoder) if by_image else None, digest_of(*files)),
+        setup=_Loader(EncoderLoader(params.encoder)) if by_image else None,
     )
 
 
-def _load(keyed: _Keyed, _: SideReader | None) -> ZeroShot:
-    encoder = DualEncoder(keyed.encoder)
-    means = [encoder.texts(one.prompts)[0].mean(axis=0) for one in categories().values()]
-    stacked = np.stack(means)
-    return ZeroShot(encoder, stacked / np.linalg.norm(stacked, axis=1, keepdims=True))
+@dataclass(frozen=True)
+class _Loader:
+    """Makes the classes' vectors, once per process."""
+
+    encoder: EncoderLoader
+
+    def __call__(self, key: _Keyed, side: SideReader | None) -> ZeroShot:
+        encoder = self.encoder(key, side)
+        means = [encoder.texts(one.prompts)[0].mean(axis=0) for one in categories().values()]
+        stacked = np.stack(means)
+        return ZeroShot(encoder, stacked / np.linalg.norm(stacked, axis=1, keepdims=True))
 
 
 def _nothing(table: pa.Table, _keyed: _Keyed, _: Any) -> pa.Table:
@@ -113,10 +130,10 @@ def _by_text(table: pa.Table, _keyed: _Keyed, _: Any) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=WRITES)
 
 
-def _by_image(table: pa.Table, keyed: _Keyed, model: ZeroShot) -> pa.Table:
+def _by_image(table: pa.Table, _keyed: _Keyed, model: ZeroShot) -> pa.Table:
     names = list(categories())
     rows: list[dict[str, Any]] = []
-    for batch in table.to_batches(keyed.encoder.batch):
+    for batch in table.to_batches(model.encoder.batch):
         pictures = [picture(data) for data in batch["image"].to_pylist()]
         good = [one for one in pictures if one is not None]
         shares = iter(_shares(model, good) if good else np.zeros((0, len(names)), np.float32))
