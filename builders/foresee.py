@@ -9,7 +9,7 @@ from mella.builders.build import Build, damage_named
 from mella.builders.culture.discover.forecast import Forecast, Pace, forecast
 from mella.builders.culture.discover.index import DiscoverError, check_file
 from mella.builders.culture.discover.params import CrawlParams, DiscoverParams
-from mella.builders.culture.discover.rates import rates_from
+from mella.builders.culture.discover.rates import RatesError, rates_from
 from mella.builders.culture.discover.step import PAGES, survey, survey_of
 from mella.builders.culture.pipeline import CultureRecipe
 from mella.builders.engine.parts import Stage
@@ -24,12 +24,20 @@ def foresee(build: Build, rates: Path | None, workers: int) -> Forecast | None:
         workers: Processes that will run it.
 
     Raises:
-        DiscoverError: No file of the index can be used, or DuckDB is not installed.
-        RatesError: The build in `rates` has not finished, or is none of pages.
+        DiscoverError: A file of the index cannot be reached, none can be used, or DuckDB is not
+            installed.
+        RatesError: The build in `rates` has not finished, or has no pages; or there are `rates`
+            for a build that does not begin with an index.
         RepositoryError, FormatError: There is none, or it is damaged.
     """
     recipe = build.recipe
     if not isinstance(recipe, CultureRecipe) or not isinstance(recipe.records, CrawlParams):
+        if rates:
+            raise RatesError(
+                f"Rates of {rates} are given, but the build begins with no index of a crawl, so "
+                "there are no pages to foresee. Leave --rates out, or name an index under "
+                "[inputs] common_crawl."
+            )
         return None
     crawl, images = recipe.records, recipe.images
     (chosen,) = (stage for stage in build.stages() if stage.name == "discover")

@@ -1,8 +1,10 @@
 """The pages of a Common Crawl index: which are wanted, which are passed over and why."""
 
+import re
 from collections import Counter
 from datetime import timedelta
 
+import fsspec
 import pyarrow as pa
 import pytest
 
@@ -259,15 +261,94 @@ def test_a_file_that_is_no_index_costs_itself_alone(tmp_path):
     )
     text = tmp_path / "3.parquet"
     text.write_text("no Parquet")
-    files = index_rows([good, old, text, tmp_path / "4.parquet"])
+    empty = tmp_path / "4.parquet"
+    empty.write_bytes(b"")
+    rotten = tmp_path / "5.parquet"
+    rotten.write_bytes(b"PAR1" + b"\xff" * 100 + (100).to_bytes(4, "little") + b"PAR1")
+    cut = tmp_path / "6.parquet"
+    cut.write_bytes(b"PAR1" + (100).to_bytes(4, "little") + b"PAR1")
+    files = index_rows([good, old, text, empty, rotten, cut])
     assert [(file["rows"], file["reason"]) for file in files] == [
         (1, None),
         (None, "index:not_an_index"),
-        (None, "index:unreadable"),
-        (None, "index:unreadable"),
+        *[(None, "index:unreadable")] * 4,
     ]
     usable = [file for file in files if file["reason"] is None]
     assert kept(apply(discover_step(DiscoverParams(ALL)), usable)) == ["http://a.ru/x"]
+
+
+@pytest.mark.parametrize("fault", [403, 503, "cut"])
+def test_an_outage_of_a_server_is_no_fault_of_the_index(tmp_path, fault):
+    write_index(tmp_path / "1.parquet", [entry("http://a.ru/x")])
+    with serve(tmp_path) as server:
+        url = f"{server.url}/1.parquet"
+        server.fault = lambda *_: fault
+        cause = "Not enough data" if fault == "cut" else str(fault)
+        with pytest.raises(DiscoverError, match=f"{url} cannot be reached: .*{cause}"):
+            index_rows([url])
+        server.fault = lambda *_: None
+        assert index_rows([url])[0]["reason"] is None
+
+
+def test_files_that_cannot_be_reached_end_the_step(tmp_path):
+    good = write_index(tmp_path / "1.parquet", [entry("http://a.ru/x")])
+    fsspec.register_implementation("absent", "no_such_package.Files")
+    with serve(tmp_path) as server:
+        stopped = f"{server.url}/1.parquet"
+    for path, cause in (
+        (tmp_path / "none.parquet", "No such file"),
+        (tmp_path, "directory"),
+        (stopped, "Connect call failed"),
+        ("nosuch://a/1.parquet", "Protocol not known: nosuch"),
+        ("absent://a/1.parquet", "No module named 'no_such_package'"),
+    ):
+        message = f"{re.escape(str(path))} cannot be reached: .*{cause}.*again"
+        with pytest.raises(DiscoverError, match=message):
+            index_rows([good, path])
+    with pytest.raises(DiscoverError, match="nothing here can read absent://"):
+        [*discover(["absent://a/1.parquet"], DiscoverParams(ALL), truncation=True)]
+
+
+def test_an_outage_while_the_index_is_asked_is_told_in_a_line(tmp_path):
+    write_index(tmp_path / "1.parquet", [entry("http://a.ru/x")])
+    with serve(tmp_path) as server:
+        server.fault = lambda *_: 403
+        with pytest.raises(DiscoverError, match=r"read: ClientResponseError: 403.*again") as told:
+            [*discover([f"{server.url}/1.parquet"], DiscoverParams(ALL), truncation=True)]
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"warc_filename": None},
+        {"warc_filename": ""},
+        {"warc_record_offset": None},
+        {"warc_record_offset": -1},
+        {"warc_record_length": None},
+        {"warc_record_length": 0},
+        {"url": None, "url_host_name": None},
+    ],
+)
+def test_a_row_that_names_no_place_costs_itself_alone(ask, tmp_path, given):
+    rows = [entry("http://a.ru/x"), entry("http://b.ru/x") | given]
+    found = ask(rows)
+    assert kept(found) == ["http://a.ru/x"]
+    assert [row["reason"] for row in found if row["reason"]] == ["discover:no_place"]
+    params = DiscoverParams(ALL)
+    path = str(tmp_path / "part-0.parquet")
+    counted = survey([path], params, truncation=True)
+    assert sum(counted["pages"].to_pylist()) == 2
+    assert counted.equals(survey_of(pa.concat_tables(discover([path], params, truncation=True))))
+
+
+def test_a_row_without_a_host_costs_itself_alone(ask):
+    hostless = {"url_host_name": None, "url_host_registered_domain": None}
+    found = ask([entry("http://a.ru/x"), entry("http://b.ru/x", **hostless)])
+    assert {row["url"]: row["reason"] for row in found} == {
+        "http://a.ru/x": None,
+        "http://b.ru/x": "discover:no_domain",
+    }
 
 
 def test_files_are_asked_together_in_any_order_and_of_any_age(tmp_path):
@@ -302,8 +383,8 @@ def test_an_index_on_a_web_server_is_read_by_ranges(tmp_path):
     with serve(tmp_path) as server:
         (file,) = index_rows([f"{server.url}/part.parquet"])
         assert (file["rows"], file["reason"]) == (1000, None)
-        (missing,) = index_rows([f"{server.url}/none.parquet"])
-        assert missing["reason"] == "index:unreadable"
+        with pytest.raises(DiscoverError, match=r"none.parquet cannot be reached: .*404"):
+            index_rows([f"{server.url}/none.parquet"])
         found = pa.concat_tables(discover([file["path"]], params, truncation=True))
     assert found.equals(pa.concat_tables(discover([path], params, truncation=True)))
 

@@ -18,8 +18,10 @@ from mella.builders.culture.discover.params import RangesParams
 from mella.builders.culture.discover.rates import RatesError, rates_from
 from mella.builders.culture.discover.step import SURVEY, survey_of
 from mella.builders.culture.fetch.params import FetchParams
+from mella.builders.engine.executor import LocalExecutor
 from mella.builders.engine.ledger import funnel
 from mella.builders.engine.parts import outcomes, segments
+from mella.builders.engine.runner import run
 from mella.builders.foresee import foresee
 from mella.builders.recipe import RecipeError
 from mella.builders.report.story import trace
@@ -119,10 +121,11 @@ def shown(found):
 def test_the_table_says_what_is_unknown():
     unknown = shown(forecast(SEEN, {}, ranges=RangesParams(archives="/a"), pace=PACE))
     assert unknown.count("unknown") == 2 * 4 + 2
-    assert "no pause" in unknown
+    assert "Reading archives: no pause." in unknown
     known = shown(forecast(SEEN, RATES, ranges=WEB, pace=PACE))
     assert "unknown" not in known
     assert "busiest host: big.ru (300 images)" in known
+    assert "Reading archives: 0.0 hours of pauses." in known
     assert "275.0 kB" in known
     assert "200 pages" in known
 
@@ -224,6 +227,43 @@ def read_images(stages):
     return sums
 
 
+def test_pages_that_could_not_be_read_count_in_the_rates(recipe, tmp_path):
+    (archive,) = tmp_path.rglob("*.warc.gz")
+    data = archive.read_bytes()
+    archive.write_bytes(data[: len(data) - len(data) // 4])  # the last page and its login
+    build = plan_build(recipe, tmp_path / "work")
+    run_build(build, tmp_path / "data", 1)
+    levels = {level.unit: level for level in funnel(build.stages())}
+    assert (levels["pages"].kept, levels["records"].kept) == (4, 3)
+    rates = rates_from(build.work)
+    assert (rates[ALL].pages, rates[ALL].samples) == (4, 0.75)
+    assert (rates["ru"].pages, rates["ru"].samples) == (2, 0.5)
+    # So the forecast of the same build foresees what came of it.
+    found = foresee(build, build.work, 1)
+    assert found is not None
+    _, russian = found.languages
+    assert (russian.pages, russian.samples) == (2, 1)
+
+
+def test_a_build_without_pages_has_no_rates(recipe, tmp_path):
+    recipe.write_text(RECIPE.replace('"cs", "ru"', '"th"'))
+    build = plan_build(recipe, tmp_path / "work")
+    with LocalExecutor(1) as executor:
+        run(build.pipeline, build.work, executor)
+    with pytest.raises(RatesError, match="has no pages"):
+        rates_from(build.work)
+
+
+def test_rates_for_a_build_that_begins_with_no_index(recipe, tmp_path):
+    recipe.write_text(
+        'source = "culture"\nlanguages = "all"\n[inputs]\narchives = ["**/*.warc.gz"]\n'
+    )
+    build = plan_build(recipe, tmp_path / "work")
+    assert foresee(build, None, 1) is None
+    with pytest.raises(RatesError, match="begins with no index"):
+        foresee(build, tmp_path, 1)
+
+
 def test_a_page_is_told_from_the_index_to_the_sample(recipe, tmp_path):
     build = plan_build(recipe, tmp_path / "work")
     run_build(build, tmp_path / "data", 1)
@@ -288,6 +328,13 @@ def test_an_index_may_lie_on_a_server(recipe, tmp_path, capsys):
         url = f"{server.url}/{file.relative_to(tmp_path)}"
         recipe.write_text(RECIPE.replace("cc-index/**/*.parquet", url))
         assert plan(recipe, capsys) == before
+
+
+def test_a_plan_of_an_index_that_cannot_be_reached(recipe, tmp_path):
+    with serve(tmp_path) as server:
+        recipe.write_text(RECIPE.replace("cc-index/**/*.parquet", f"{server.url}/none.parquet"))
+        with pytest.raises(DiscoverError, match=r"none\.parquet cannot be reached: .*404"):
+            foresee(plan_build(recipe, tmp_path / "work"), None, 1)
 
 
 def test_a_plan_without_an_index_that_can_be_used(recipe, tmp_path):

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from common_crawl import Crawl, warc_name
 from mella.builders.culture.archives.records import RecordsParams, records_step
 from mella.builders.culture.discover.index import IndexParams, index_step
+from mella.builders.culture.discover.outage import ArchivesError
 from mella.builders.culture.discover.params import DiscoverParams, RangesParams
-from mella.builders.culture.discover.ranges import Archives, ArchivesError, Range, join_ranges
+from mella.builders.culture.discover.ranges import Archives, Range, join_ranges
 from mella.builders.culture.discover.ranges_step import ranges_step
 from mella.builders.culture.discover.step import discover_step
 from mella.builders.culture.fetch.params import FetchError
@@ -53,9 +54,12 @@ def chosen(crawl):
     return [row for row in found if row["reason"] is None]
 
 
+def at(archives, **options):
+    return RangesParams(archives=str(archives), **{**FAST, **options})
+
+
 def read(pages, archives, **options):
-    step = ranges_step(RangesParams(archives=str(archives), **{**FAST, **options}))
-    return apply(step, pages)
+    return apply(ranges_step(at(archives, **options)), pages)
 
 
 def from_whole_archives(crawl, urls):
@@ -182,6 +186,75 @@ def test_an_outage_ends_the_step_and_loses_nothing(crawl):
         site.fault = lambda *_: 403
         with pytest.raises(ArchivesError, match=r"fails: 5 requests in a row.*again later"):
             read(pages, site.url, gap_bytes=0, max_failures=5)
+
+
+@pytest.mark.parametrize(("status", "pages"), [(403, 1), (403, 2), (500, 1), (404, 2)])
+def test_a_task_that_gets_nothing_at_all_loses_nothing(crawl, status, pages):
+    few = chosen(crawl)[:pages]
+    with serve(crawl.folder) as site:
+        site.fault = lambda *_: status
+        message = r"(all 2 requests|the only request) of a task.*Check that \[ranges\] archives"
+        with pytest.raises(ArchivesError, match=message):
+            read(few, site.url, gap_bytes=0)
+
+
+def test_a_place_that_is_not_the_one_of_the_archives(crawl):
+    pages = chosen(crawl)
+    with serve(crawl.folder) as site:
+        for place in (f"{site.url}/elsewhere", str(crawl.folder / "crawl-data")):
+            with pytest.raises(ArchivesError, match=r"Check that \[ranges\] archives is where"):
+                read(pages, place)
+
+
+def test_one_missing_file_is_a_row(crawl):
+    (row,) = read([{**chosen(crawl)[0], "warc_filename": "none.warc.gz"}], crawl.folder)
+    assert row["reason"] == "range:missing"
+
+
+@pytest.mark.parametrize("lost", [2, 3])
+def test_a_task_that_ends_in_an_outage_loses_nothing(crawl, lost):
+    pages = chosen(crawl)
+    with serve(crawl.folder) as site:
+        first = pages[-lost]["offset"]
+        site.fault = lambda path, start, _: 403 if start >= first and warc_name(1) in path else None
+        if lost == 3:
+            with pytest.raises(ArchivesError, match="the last 3 requests in a row"):
+                read(pages, site.url, gap_bytes=0, connections=1)
+        else:
+            rows = read(pages, site.url, gap_bytes=0, connections=1)
+            assert reasons(rows) == [None] * (len(pages) - lost) + ["range:refused"] * lost
+
+
+def test_each_task_is_judged_by_its_own_requests(crawl):
+    pages = chosen(crawl)
+    with serve(crawl.folder) as site:
+        params = at(site.url)
+        archives, step = Archives(params), ranges_step(params)
+        assert None in reasons(apply(step, pages, resource=archives))
+        site.fault = lambda *_: 403
+        with pytest.raises(ArchivesError, match="the only request of a task"):
+            apply(step, pages[:1], resource=archives)
+
+
+@pytest.mark.parametrize(("offset", "length"), [(-1, 10), (0, 0), (10, -1)])
+def test_bytes_that_no_file_has_cost_themselves_alone(crawl, offset, length):
+    pages = chosen(crawl)
+    odd = {**pages[1], "url": "http://odd.ru/", "offset": offset, "length": length}
+    rows = read([*pages, odd], crawl.folder)
+    assert [row["url"] for row in rows if row["reason"]] == ["http://odd.ru/"]
+    assert {row["reason"] for row in rows} == {None, "range:bad_place"}
+    assert [row for row in rows if row["reason"] is None] == read(pages, crawl.folder)
+
+
+@pytest.mark.parametrize("name", ["", ".", "a\0b.warc.gz", "\ud800.warc.gz"])
+def test_names_that_no_file_has_cost_themselves_alone(crawl, name):
+    one = Range(0, 10)
+    with serve(crawl.folder) as site:
+        for place in (site.url, str(crawl.folder)):
+            archives = Archives(at(place))
+            with archives.task():
+                assert [*archives.read(name, [one])] == [(one, "range:bad_path")]
+        assert site.log == []
 
 
 def test_a_place_where_another_page_stands(crawl):

@@ -27,7 +27,7 @@ class Rates:
     """What came of the pages of a finished build.
 
     Attributes:
-        pages: How many there were; the more, the surer.
+        pages: How many there were; the more, the surer. Of an index, all that were chosen.
         candidates: Images named by a page, kept or not: the mean of a page.
         images: Images that were wanted after all rules on texts and consent: the mean of a page.
         samples: Kept in the end: the mean of a page.
@@ -76,8 +76,9 @@ class Forecast:
 
     Attributes:
         languages: One each, in order of their codes.
-        archive_hours: For reading records, at most: one request each, with the pause of one
-            process. Near records share a request, and several processes share the work.
+        archive_hours: Of pauses while records are read, if each has a request of its own and one
+            process reads them all. Near records share a request, and several processes share the
+            work; slow answers add to it. None: there is no pause.
         busiest_host: The one with the most images to fetch; with the most pages where it is not
             known how many images these have.
         busiest_images: How many are fetched from it, which is at most `max_per_host`.

@@ -31,7 +31,9 @@ def forecast_table(found: Forecast, title: str) -> Group:
         table.add_column(name, justify="right")
     for one in found.languages:
         table.add_row(one.lang, *(show(one) for _, show in _COLUMNS))
-    hours = "no pause" if found.archive_hours is None else f"{_hours(found.archive_hours)} at most"
+    hours = (
+        "no pause" if found.archive_hours is None else f"{_hours(found.archive_hours)} of pauses"
+    )
     fetching = _UNKNOWN if found.image_hours is None else f"{_hours(found.image_hours)} or more"
     busiest = f"{found.busiest_host or 'none'} ({_count(found.busiest_images)} images)"
     lines = [

@@ -4,6 +4,7 @@ An index is a table in Parquet, in the flat schema of `commoncrawl/cc-index-tabl
 (`cc-index-schema-flat.json`): a row is a record of an archive.
 """
 
+import io
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -43,6 +44,9 @@ INDEX = pa.schema(
 )
 """The columns of a file of an index."""
 _WEB = ("http", "https")
+_PARQUET = b"PAR1"
+_FOOTER_END = 8
+"""Bytes at the end of a file in Parquet: the length of what stands before them, and `PAR1`."""
 
 
 class DiscoverError(MellaError, RuntimeError):
@@ -57,12 +61,13 @@ class IndexParams:
 def index_step(params: IndexParams) -> Step:
     """Return the step that looks at each file of an index (`path`, and the stable `name`).
 
-    One that cannot be read gets `index:unreadable`, one with other columns `index:not_an_index`,
-    and the others are asked without it. A path may be a URL.
+    One that is no Parquet gets `index:unreadable`, one with other columns `index:not_an_index`,
+    and the others are asked without it. A path may be a URL. The step fails with DiscoverError
+    where a file cannot be reached.
     """
     return Step(
         name="index",
-        version=1,
+        version=2,
         fn=_list_files,
         reads=READS,
         writes=INDEX,
@@ -78,19 +83,51 @@ def check_file(path: str) -> tuple[int | None, bool | None, str | None]:
     Returns:
         Its rows, whether it says which records are truncated, and None; or twice None, and why it
         cannot be used.
+
+    Raises:
+        DiscoverError: It cannot be reached. That says nothing of the file, so the build has to be
+            run again.
     """
-    import fsspec
     import pyarrow.parquet as pq
 
     try:
-        with fsspec.open(path, "rb") as file:
-            metadata = pq.read_metadata(file)
-    except (OSError, pa.ArrowException, ValueError, ImportError):
+        footer = _footer(path)
+    except Exception as error:
+        # File systems raise errors of many kinds; the one of the connection is often the cause.
+        cause = error.__cause__ or error
+        told = " ".join(str(cause).split())
+        raise DiscoverError(
+            f"The index file {path} cannot be reached: {type(cause).__name__}: {told}. Check its "
+            "name in [inputs] common_crawl, and whether this machine may read it. Then run this "
+            "again."
+        ) from error
+    try:
+        metadata = pq.read_metadata(io.BytesIO(footer))
+    except (OSError, pa.ArrowException):
         return None, None, "index:unreadable"
     names = metadata.schema.to_arrow_schema().names
     if not {*COLUMNS} <= {*names}:
         return None, None, "index:not_an_index"
     return metadata.num_rows, TRUNCATED in names, None
+
+
+def _footer(path: str) -> bytes:
+    """Return the end of a file: the whole footer where it is in Parquet (file format, "Metadata").
+
+    It is read apart from being understood: faults of the way to a file are not faults of the file.
+    """
+    import fsspec
+
+    with fsspec.open(path, "rb") as file:
+        size = file.seek(0, io.SEEK_END)
+        file.seek(max(0, size - _FOOTER_END))
+        end: bytes = file.read(_FOOTER_END)
+        length = int.from_bytes(end[:4], "little") + _FOOTER_END
+        if not end.endswith(_PARQUET) or length > size:
+            return end
+        file.seek(size - length)
+        footer: bytes = file.read(length)
+        return footer
 
 
 @contextmanager
@@ -109,7 +146,6 @@ def open_index(paths: Sequence[str]) -> Iterator["duckdb.DuckDBPyConnection"]:
         raise DiscoverError(
             "A Common Crawl index is read with DuckDB. Install it: pip install duckdb"
         ) from error
-    import fsspec
 
     schemes = sorted({path.partition("://")[0] for path in paths if "://" in path})
     with (
@@ -126,7 +162,7 @@ def open_index(paths: Sequence[str]) -> Iterator["duckdb.DuckDBPyConnection"]:
         try:
             for scheme in schemes:
                 # One file system may serve several schemes, http and https for one.
-                system = _web_files() if scheme in _WEB else fsspec.filesystem(scheme)
+                system = _files(scheme)
                 if not connection.filesystem_is_registered(_registered(system)):
                     connection.register_filesystem(system)
             table = connection.read_parquet(
@@ -136,9 +172,26 @@ def open_index(paths: Sequence[str]) -> Iterator["duckdb.DuckDBPyConnection"]:
             yield connection
         except (duckdb.Error, OSError) as error:
             raise DiscoverError(
-                f"The index cannot be read: {error}. Get the file that is named again, or take it "
-                "out of common_crawl."
+                f"The index cannot be read: {_cause(error)}. If a file cannot be reached, run this "
+                "again. If it is damaged, get it again, or take it out of common_crawl."
             ) from error
+
+
+def _cause(error: Exception) -> str:
+    """Return what DuckDB says, of a traceback of Python just the last line."""
+    said = str(error).strip()
+    return said.splitlines()[-1] if "Traceback (most recent call last)" in said else said
+
+
+def _files(scheme: str) -> Any:
+    import fsspec
+
+    try:
+        return _web_files() if scheme in _WEB else fsspec.filesystem(scheme)
+    except (ImportError, ValueError) as error:
+        raise DiscoverError(
+            f"The index cannot be read: nothing here can read {scheme}:// ({error})."
+        ) from error
 
 
 def _web_files() -> Any:

@@ -11,6 +11,10 @@ from mella.builders.culture.discover.url_rules import URL_RULES
 
 _HTML = "('text/html', 'application/xhtml+xml')"
 _MAIN = "split_part(content_languages, ',', 1)"
+_NO_PLACE = """(
+    url IS NULL OR coalesce(warc_filename, '') = ''
+    OR coalesce(warc_record_offset, -1) < 0 OR coalesce(warc_record_length, 0) < 1
+)"""
 
 
 def pages_query(params: DiscoverParams, *, truncation: bool) -> str:
@@ -41,11 +45,11 @@ WITH wanted AS (
     SELECT * REPLACE ({_language_limit(params)} AS reason) FROM by_domain
 )
 SELECT
-    url,
+    coalesce(url, '') AS url,
     lang,
     lang_origin,
-    lower(url_host_name) AS host,
-    coalesce(url_host_registered_domain, lower(url_host_name)) AS domain,
+    coalesce(lower(url_host_name), '') AS host,
+    coalesce(url_host_registered_domain, lower(url_host_name), '') AS domain,
     content_digest AS digest,
     strftime(make_timestamp(fetched), '%Y-%m-%dT%H:%M:%SZ') AS collected_at,
     warc_filename,
@@ -102,6 +106,7 @@ def _reason(params: DiscoverParams, *, truncation: bool) -> str:
     depth = "len(regexp_extract_all(url_path, '/[^/]+'))"
     keys = "len(regexp_extract_all(coalesce(url_query, ''), '[^&;]+'))"
     cases = [
+        (_NO_PLACE, "discover:no_place"),
         ("url_host_registered_domain IS NULL", "discover:no_domain"),
         (f"warc_record_length > {params.max_record_bytes}", "discover:too_big"),
         *(
@@ -113,7 +118,7 @@ def _reason(params: DiscoverParams, *, truncation: bool) -> str:
         (f"{keys} > {params.max_query_keys}", "discover:query"),
     ]
     if truncation:
-        cases.insert(0, ("content_truncated IS NOT NULL", "discover:truncated"))
+        cases.insert(1, ("content_truncated IS NOT NULL", "discover:truncated"))
     lines = " ".join(f"WHEN {test} THEN '{reason}'" for test, reason in cases)
     return f"CASE {lines} END"
 

@@ -2,23 +2,25 @@
 
 A range that cannot be read becomes the name of its fault: `range:missing` (there is no such
 archive), `range:refused` (401 or 403), `range:unreadable` (no whole answer after all attempts),
-`range:short` (the archive ends before the range does) or `range:bad_path` (its path leads out of
-the place). Where one range after the other fails, it is the place that fails: that ends the step,
-so that nothing is lost for good by an outage.
+`range:short` (the archive ends before the range does), `range:bad_path` (its path leads out of the
+place, or can be no path) or `range:bad_place` (no file has such bytes). Where one range after the
+other fails, it is the place that fails: that ends the step, so that nothing is lost for good by an
+outage (see `outage.py`).
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from threading import Lock
 from urllib.parse import quote
 
+from mella.builders.culture.discover.outage import ArchivesError, Outages
 from mella.builders.culture.discover.params import RangesParams
 from mella.builders.culture.fetch.params import FetchParams, agent_of
-from mella.errors import MellaError
 from mella.http import HttpClient, HttpError, Retry
 from mella.storage import FolderStorage, UrlStorage
 
@@ -40,6 +42,11 @@ class Range:
     def end(self) -> int:
         """The byte after its last."""
         return self.offset + self.length
+
+    @property
+    def possible(self) -> bool:
+        """Whether a file may have these bytes."""
+        return self.offset >= 0 and self.length > 0
 
 
 @dataclass(frozen=True)
@@ -80,10 +87,6 @@ def join_ranges(ranges: Sequence[Range], *, gap: int, most: int) -> list[Span]:
     return [Span(tuple(span)) for span in spans]
 
 
-class ArchivesError(MellaError, OSError):
-    """A place that archives cannot be read from."""
-
-
 class Archives:
     """The files below one place: a folder, a web server, or what fsspec has a file system for."""
 
@@ -96,7 +99,18 @@ class Archives:
         """
         self._params = params
         self._read = _reader(params)
-        self._failures = 0  # in a row
+        self._outages = Outages(params.archives, params.max_failures)
+
+    @contextmanager
+    def task(self) -> Iterator[None]:
+        """Read for one task in this context: what fails in it is lost if it ends well.
+
+        Raises:
+            ArchivesError: At the end: the place fails, so that what failed may not be lost.
+        """
+        self._outages.begin()
+        yield
+        self._outages.end()
 
     def read(self, path: str, ranges: Sequence[Range]) -> Iterator[tuple[Range, bytes | str]]:
         """Yield each range of a file with its bytes, or with the name of its fault.
@@ -108,10 +122,15 @@ class Archives:
         Raises:
             ArchivesError: One range after the other fails, so the place itself does.
         """
-        params = self._params
-        if {"..", "/"} & {*PurePosixPath(path).parts}:
+        if not _is_path(path):
             yield from ((one, "range:bad_path") for one in ranges)
             return
+        found = self._found(path, [one for one in ranges if one.possible])
+        for one in ranges:
+            yield next(found) if one.possible else (one, "range:bad_place")
+
+    def _found(self, path: str, ranges: Sequence[Range]) -> Iterator[tuple[Range, bytes | str]]:
+        params = self._params
         spans = join_ranges(ranges, gap=params.gap_bytes, most=params.request_bytes)
         with ThreadPoolExecutor(params.connections) as threads:
             for first in range(0, len(spans), params.connections):
@@ -137,20 +156,19 @@ class Archives:
             data = self._read(path, start, end)
         except OSError as error:
             fault = _fault(error)
-            if fault != "range:missing":
-                self._count(path, error)
+            tell = self._outages.missing if fault == "range:missing" else self._outages.failed
+            tell(path, error)
             return fault
-        self._failures = 0
+        self._outages.answered()
         return data
 
-    def _count(self, path: str, error: OSError) -> None:
-        self._failures += 1
-        if self._failures >= self._params.max_failures:
-            raise ArchivesError(
-                f"{self._params.archives} fails: {self._failures} requests in a row, the last for "
-                f"{path} ({error}). What is finished is kept. Run the build again later, or with a "
-                "longer [ranges] delay_s."
-            ) from error
+
+def _is_path(path: str) -> bool:
+    """Return whether a name can be one of a file below a place."""
+    parts = PurePosixPath(path).parts
+    # Neither a NUL nor half of a surrogate pair can stand in a path or a URL.
+    odd = any(char == "\0" or "\ud800" <= char <= "\udfff" for char in path)
+    return bool(parts) and not odd and not {"..", "/"} & {*parts}
 
 
 def _fault(error: OSError) -> str:

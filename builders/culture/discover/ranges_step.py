@@ -58,7 +58,7 @@ def ranges_step(params: RangesParams) -> Step:
         agent_of(FetchParams(contact=params.contact))
     return Step(
         name="records",
-        version=1,
+        version=2,
         fn=_read_ranges,
         reads=READS,
         writes=RECORDS,
@@ -77,8 +77,9 @@ def _open_archives(params: RangesParams, _: Any) -> Archives:
 
 def _read_ranges(table: pa.Table, params: RangesParams, archives: Archives) -> Iterator[pa.Table]:
     pages = table.sort_by([("warc_filename", "ascending"), ("offset", "ascending")]).to_pylist()
-    for name, of_archive in groupby(pages, key=lambda page: page["warc_filename"]):
-        yield from as_tables(_read_archive(name, list(of_archive), params, archives))
+    with archives.task():
+        for name, of_archive in groupby(pages, key=lambda page: page["warc_filename"]):
+            yield from as_tables(_read_archive(name, list(of_archive), params, archives))
 
 
 def _read_archive(

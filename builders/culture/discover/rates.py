@@ -1,7 +1,7 @@
 """Measure what comes of a page, on a build that has finished."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,12 @@ def rates_from(work: Path) -> dict[str, Rates]:
     """Return the rates of the build in a work folder.
 
     Those of all pages together stand under `ALL`. Where the build began with an index, which says
-    the language of each page, each language has its own too.
+    the language of each page, each language has its own too. All pages chosen from the index
+    count there, read or not, since a forecast counts these.
 
     Raises:
         RepositoryError: No build was run there.
-        RatesError: It has not finished, or is none of pages.
+        RatesError: It has not finished, is none of pages, or has no page.
         FormatError: It is damaged.
     """
     stages = open_run(work)
@@ -42,9 +43,12 @@ def rates_from(work: Path) -> dict[str, Rates]:
     langs = _languages(levels.get("discover"))
     counts: Counter[tuple[str, str]] = Counter()
     nbytes: Counter[str] = Counter()
-    for row in _rows(levels["records"], ["url", "kind"]):
-        if row["kind"] == "page" and row[REASON.name] is None:
-            counts.update(_each("pages", langs.get(row["url"])))
+    for page in _pages(levels) if "discover" not in levels else langs:
+        counts.update(_each("pages", langs.get(page)))
+    if not counts["pages", ALL]:
+        raise RatesError(
+            f"The build in {work} has no pages, so it has no rates of them. Name one that has."
+        )
     for row in _rows(levels["candidates"], ["page_url"]):
         counts.update(_each("candidates", langs.get(row["page_url"])))
     for row in _rows(levels["images"], ["page_url", "bytes"]):
@@ -71,6 +75,13 @@ def _rates(lang: str, counts: Counter[tuple[str, str]], nbytes: Counter[str]) ->
 
 def _each(what: str, lang: str | None) -> list[tuple[str, str]]:
     return [(what, ALL)] if lang is None else [(what, ALL), (what, lang)]
+
+
+def _pages(levels: Mapping[str, Sequence[Stage]]) -> Iterator[str]:
+    """Yield the URL of each page that was read."""
+    for row in _rows(levels["records"], ["url", "kind"]):
+        if row["kind"] == "page" and row[REASON.name] is None:
+            yield row["url"]
 
 
 def _languages(level: Sequence[Stage] | None) -> dict[str, str]:

@@ -28,9 +28,9 @@ PAGES = pa.schema(
         pa.field("domain", pa.string(), nullable=False),  # registered domain, or the host
         pa.field("digest", pa.string()),  # SHA-1 of the payload, base 32
         pa.field("collected_at", pa.string()),
-        pa.field("warc_filename", pa.string(), nullable=False),
-        pa.field("offset", pa.int64(), nullable=False),
-        pa.field("length", pa.int64(), nullable=False),  # bytes, compressed as they are stored
+        pa.field("warc_filename", pa.string()),  # no null where there is no reason; so the next two
+        pa.field("offset", pa.int64()),
+        pa.field("length", pa.int64()),  # bytes, compressed as they are stored
         REASON,
     ]
 )
@@ -58,7 +58,7 @@ def discover_step(params: DiscoverParams) -> Step:
     """
     return Step(
         name="discover",
-        version=1,
+        version=2,
         fn=_discover,
         reads=READS,
         writes=PAGES,
@@ -97,7 +97,7 @@ def survey(paths: Sequence[str], params: DiscoverParams, *, truncation: bool) ->
         return (
             connection.sql(
                 """
-            SELECT lang, host, count(*) AS pages, sum(length)::BIGINT AS bytes, reason
+            SELECT lang, host, count(*) AS pages, coalesce(sum(length), 0)::BIGINT AS bytes, reason
             FROM pages GROUP BY lang, host, reason ORDER BY lang, host, reason
             """
             )
@@ -111,7 +111,8 @@ def survey_of(pages: pa.Table) -> pa.Table:
     groups = pages.group_by(["lang", "host", "reason"]).aggregate(
         [("url", "count"), ("length", "sum")]
     )
-    columns = [groups[name] for name in ("lang", "host", "url_count", "length_sum", "reason")]
+    nbytes = pc.fill_null(groups["length_sum"], 0)
+    columns = [groups["lang"], groups["host"], groups["url_count"], nbytes, groups["reason"]]
     keys = [(name, "ascending") for name in ("lang", "host", "reason")]
     return pa.table(columns, schema=SURVEY).sort_by(keys)
 
