@@ -14,10 +14,10 @@ from mella.builders.curate.clusters import ClustersParams
 from mella.builders.curate.hashes import HashesParams, hashes_step
 from mella.builders.curate.hosts import hosts_step
 from mella.builders.curate.lists import (
-    HostLists,
     HostRules,
     ListError,
-    ListFiles,
+    hash_lists,
+    host_lists,
     host_names,
     read_hashes,
     read_hosts,
@@ -36,7 +36,7 @@ def listed(tmp_path):
     def write(deny="", allow=""):
         (tmp_path / "deny.txt").write_text(deny, "utf-8")
         (tmp_path / "allow.txt").write_text(allow, "utf-8")
-        return ListFiles((tmp_path / "deny.txt",), (tmp_path / "allow.txt",))
+        return (tmp_path / "deny.txt",), (tmp_path / "allow.txt",)
 
     return write
 
@@ -46,7 +46,7 @@ def hosts_of(deny, allow=()):
 
 
 def hosts_of_lists(files):
-    return hosts_step(HostLists.of(files))
+    return hosts_step(host_lists(*files))
 
 
 # HostRules
@@ -65,7 +65,7 @@ def hosts_of_lists(files):
     ],
 )  # fmt: skip
 def test_an_entry_stands_for_a_host_and_what_is_below(listed, entry, denied, kept):
-    hosts = HostRules(read_hosts(listed(entry).deny), frozenset())
+    hosts = HostRules(read_hosts(listed(entry)[0]), frozenset())
     assert [host for host in denied + kept if hosts.denies(host)] == denied
 
 
@@ -94,7 +94,7 @@ def test_subdomains_alone_are_more_specific_than_all():
 
 def test_hosts_are_compared_as_urls_have_them(listed):
     files = listed("﻿# remarks\n\n  ПРИМЕР.РФ  # one more\r\nBücher.Example.\n*.ไทย\n")
-    assert read_hosts(files.deny) == {
+    assert read_hosts(files[0]) == {
         "xn--e1afmkfd.xn--p1ai", "xn--bcher-kva.example", "*.xn--o3cw4h",
     }  # fmt: skip
 
@@ -112,10 +112,10 @@ def test_a_line_that_is_no_host_is_named(listed, line):
 
 def test_a_list_that_is_not_there_or_not_utf8_is_named(tmp_path):
     with pytest.raises(ListError, match=r"none\.txt is no list"):
-        hosts_of_lists(ListFiles(deny=(tmp_path / "none.txt",)))
+        hosts_of_lists(((tmp_path / "none.txt",), ()))
     (tmp_path / "list.txt").write_bytes("příklad.cz".encode("iso-8859-2"))
     with pytest.raises(ListError, match=r"list\.txt is no list in UTF-8"):
-        hosts_of_lists(ListFiles(allow=(tmp_path / "list.txt",)))
+        hosts_of_lists(((), (tmp_path / "list.txt",)))
 
 
 def test_a_page_a_domain_or_an_image_on_a_denied_host_rejects_the_row(listed):
@@ -151,7 +151,7 @@ def test_a_denied_host_is_asked_for_nothing_whatever_redirects_to_it(listed, tmp
         elsewhere = site.url.replace("127.0.0.1", "localhost")
         site.pages["/good.jpg"] = (200, {"Content-Type": "image/jpeg"}, b"an image")
         site.pages["/there.jpg"] = (302, {"Location": f"{elsewhere}/good.jpg"}, b"")
-        lists = HostLists.of(listed("localhost"))
+        lists = host_lists(*listed("localhost"))
         store = str(tmp_path / "store")
         params = FetchParams(contact="me@a.example", allow_private=True, per_host_delay_s=0.0)
         urls = [f"{site.url}/good.jpg", f"{site.url}/there.jpg", f"{elsewhere}/good.jpg"]
@@ -170,7 +170,7 @@ def test_a_denied_host_is_asked_for_nothing_whatever_redirects_to_it(listed, tmp
 
 def test_without_lists_all_hosts_pass():
     row = {"page_url": "https://a.org/", "domain": "a.org", "image_host": "b.org"}
-    assert reasons(apply(hosts_of_lists(ListFiles()), [row])) == [None]
+    assert reasons(apply(hosts_of_lists(((), ())), [row])) == [None]
 
 
 LABELS = st.lists(st.from_regex(r"[a-z]{1,3}", fullmatch=True), min_size=1, max_size=5)
@@ -193,7 +193,7 @@ def test_what_lists_say_is_the_key_and_not_how(listed, tmp_path):
     key = hosts_of_lists(listed("a.org\nb.org", "c.org")).key("")
     assert hosts_of_lists(listed("# by hand\nB.org\n\na.org # x\n", "c.org")).key("") == key
     (tmp_path / "more.txt").write_text("b.org")
-    moved = ListFiles((listed("a.org", "c.org").deny[0], tmp_path / "more.txt"),
+    moved = ((listed("a.org", "c.org")[0][0], tmp_path / "more.txt"),
                       (tmp_path / "allow.txt",))  # fmt: skip
     assert hosts_of_lists(moved).key("") == key
     for deny, allow in (("a.org", "c.org"), ("a.org\nb.org", ""), ("a.org\nb.org\nc.org", "")):
@@ -203,7 +203,8 @@ def test_what_lists_say_is_the_key_and_not_how(listed, tmp_path):
 def test_a_distance_is_part_of_the_key_of_hashes(listed):
     files = listed("0" * 64)
     near = HashesParams(alike=ClustersParams(max_distance=3))
-    assert hashes_step(HashesParams(), files).key("") != hashes_step(near, files).key("")
+    keys = {hashes_step(one, hash_lists(*files)).key("") for one in (HashesParams(), near)}
+    assert len(keys) == 2
 
 
 # Hashes
@@ -220,7 +221,7 @@ def row(data):
 
 
 def judged(files, *rows, **params):
-    return reasons(apply(hashes_step(HashesParams(**params), files), rows))
+    return reasons(apply(hashes_step(HashesParams(**params), hash_lists(*files)), rows))
 
 
 def flip(phash, *bits):
@@ -272,7 +273,7 @@ def test_a_look_alike_can_be_allowed_but_not_a_listed_file(listed):
 def test_rows_without_a_hash_pass(listed):
     files = listed("0" * 64 + "\n" + "a" * 16)
     assert judged(files, {"sha256": None, "original_sha256": None, "phash": None}) == [None]
-    assert judged(ListFiles(), row(save(picture(), "PNG"))) == [None]
+    assert judged(((), ()), row(save(picture(), "PNG"))) == [None]
 
 
 @pytest.mark.parametrize(
@@ -280,7 +281,7 @@ def test_rows_without_a_hash_pass(listed):
 )
 def test_a_line_that_is_no_hash_is_named(listed, line):
     with pytest.raises(ListError, match=r"deny\.txt, line 2: .* is not a SHA-256"):
-        hashes_step(HashesParams(), listed("\n" + line))
+        hash_lists(*listed("\n" + line))
 
 
 @given(st.sets(st.from_regex(r"[0-9a-f]{64}|[0-9a-f]{16}", fullmatch=True), max_size=9))

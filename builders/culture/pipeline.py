@@ -31,7 +31,7 @@ from mella.builders.curate.dual_encoder import EncoderParams
 from mella.builders.curate.duplicates import DuplicatesParams, duplicates_step
 from mella.builders.curate.hashes import HashesParams, hashes_step
 from mella.builders.curate.hosts import HostsParams, hosts_step
-from mella.builders.curate.lists import HostLists, ListFiles, read_hashes
+from mella.builders.curate.lists import Lists, hash_lists, host_lists
 from mella.builders.curate.near_duplicates import NearDuplicatesParams, near_duplicates_step
 from mella.builders.curate.pack import PackParams, pack_step
 from mella.builders.curate.safety import SafetyParams, blur_step, safety_step
@@ -104,26 +104,18 @@ class ComparedFiles:
     """What rows are compared with: files that no step makes rows of.
 
     Attributes:
-        hosts: Lists of hosts, with the digest of what they say.
+        hosts: Lists of hosts.
         hashes: Lists of images.
         benchmarks: Images and texts that no sample may hold.
     """
 
-    hosts: HostLists = field(default_factory=HostLists)
-    hashes: ListFiles = field(default_factory=ListFiles)
+    hosts: Lists = field(default_factory=Lists)
+    hashes: Lists = field(default_factory=Lists)
     benchmarks: BenchmarkFiles = field(default_factory=BenchmarkFiles)
 
     def digest(self) -> str:
-        """Return a hash of what they say, wherever they lie.
-
-        Raises:
-            ListError: A list cannot be read.
-        """
-        digests = (
-            self.hosts.digest,
-            self.hashes.digest(read_hashes),
-            self.benchmarks.digest(),
-        )
+        """Return a hash of what they say, wherever they lie."""
+        digests = (self.hosts.digest, self.hashes.digest, self.benchmarks.digest())
         return hashlib.sha256(" ".join(digests).encode()).hexdigest()
 
 
@@ -146,9 +138,8 @@ def read_culture(recipe: Recipe) -> tuple[CultureRecipe, list[tuple[str, str]], 
             'archives = ["crawl/*.warc.gz"]'
         )
     hosts = recipe.table("hosts", HostsParams)
-    denied = HostLists.of(
-        ListFiles(tuple(recipe.files(hosts.deny)), tuple(recipe.files(hosts.allow)))
-    )
+    denied = host_lists(*(tuple(recipe.files(some)) for some in (hosts.deny, hosts.allow)))
+    hashes = recipe.table("hashes", HashesParams)
     fetch = recipe.table("fetch", FetchParams, {"hosts": denied})
     if fetch.store:
         fetch = replace(fetch, store=str(recipe.path.parent.resolve() / fetch.store))
@@ -169,7 +160,7 @@ def read_culture(recipe: Recipe) -> tuple[CultureRecipe, list[tuple[str, str]], 
         language=recipe.table("language", LanguageParams, {"languages": languages}),
         consent=recipe.table("consent", ConsentParams, {"fetch_params": fetch}),
         images=recipe.table("images", ImageParams, {"fetch_params": fetch}),
-        hashes=recipe.table("hashes", HashesParams),
+        hashes=hashes,
         safety=recipe.table("safety", SafetyParams),
         duplicates=recipe.table("duplicates", DuplicatesParams),
         clusters=recipe.table("clusters", ClustersParams),
@@ -183,7 +174,7 @@ def read_culture(recipe: Recipe) -> tuple[CultureRecipe, list[tuple[str, str]], 
     )
     compared = ComparedFiles(
         denied,
-        ListFiles(tuple(recipe.files(made.hashes.deny)), tuple(recipe.files(made.hashes.allow))),
+        hash_lists(*(tuple(recipe.files(some)) for some in (hashes.deny, hashes.allow))),
         find_benchmarks(
             recipe.paths(made.decontaminate.images), recipe.paths(made.decontaminate.texts)
         ),
@@ -220,7 +211,6 @@ def culture_steps(
     Raises:
         FetchError: Something is to be fetched, but there is no contact.
         ImagesError: Pages are fetched, but images are not.
-        ListError: A list of hosts or hashes cannot be read.
         MissingPackageError: A model for [safety] is not installed.
         CategoriseError: Categories are to come from images, but there is no model.
     """

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from mella.builders.culture.images.phash import Flags, Hashes, says_enough, to_numbers
+from mella.builders.culture.images.phash import Flags, Hashes
 from mella.builders.curate.benchmarks import BenchmarkFiles, read_images, read_texts
 from mella.builders.curate.clusters import ClustersParams
 from mella.builders.curate.fingerprints import Runs, fingerprints
-from mella.builders.curate.hamming import HammingIndex
-from mella.builders.engine.step import REASON, SideReader, Step
+from mella.builders.curate.look_alikes import LookAlikes
+from mella.builders.engine.step import REASON, UNKEYED, SideReader, Step
 
 READS = pa.schema(
     [
@@ -51,31 +51,22 @@ class Known:
 
     Attributes:
         sha256: Of images.
-        phash: Of images, where it says enough.
+        images: To look others up among.
         texts: Fingerprints of texts, in order.
     """
 
     sha256: frozenset[str]
-    phash: HammingIndex
+    images: LookAlikes
     texts: Hashes
 
 
 @dataclass(frozen=True)
-class _Keyed:
+class _Compared:
     """The parameters, and the content of the files they name: another content is another key."""
 
     params: DecontaminateParams
     digest: str
-
-
-@dataclass(frozen=True)
-class _Loader:
-    """Reads the files, once per process: equal ones are one, which a closure would not be."""
-
-    files: BenchmarkFiles
-
-    def __call__(self, keyed: _Keyed, _: SideReader | None) -> Known:
-        return load(keyed.params, self.files)
+    files: BenchmarkFiles = field(metadata=UNKEYED)
 
 
 def decontaminate_step(params: DecontaminateParams, files: BenchmarkFiles) -> Step:
@@ -95,43 +86,34 @@ def decontaminate_step(params: DecontaminateParams, files: BenchmarkFiles) -> St
         fn=_mark,
         reads=READS,
         writes=WRITES,
-        params=_Keyed(params, files.digest()),
-        setup=_Loader(files),
+        params=_Compared(params, files.digest(), files),
+        setup=_load,
     )
 
 
-def load(params: DecontaminateParams, files: BenchmarkFiles) -> Known:
-    """Read benchmarks.
-
-    Raises:
-        BenchmarkError: One cannot be read.
-    """
+def _load(compared: _Compared, _: SideReader | None) -> Known:
+    """Read the benchmarks; raises BenchmarkError where one cannot be read."""
+    params, files = compared.params, compared.files
     sha256, phash = read_images(files.images)
-    hashes = to_numbers(sorted(phash))
-    clear = hashes[says_enough(hashes, params.alike.min_bits)]
     texts: set[int] = set()
     for text in read_texts(files.texts, params.text_columns):
         texts |= fingerprints(text, params.runs)
     known = np.sort(np.fromiter(texts, np.uint64, len(texts)))
-    return Known(frozenset(sha256), HammingIndex(clear, params.alike.max_distance), known)
+    return Known(frozenset(sha256), LookAlikes(phash, params.alike), known)
 
 
-def _mark(table: pa.Table, keyed: _Keyed, known: Known) -> pa.Table:
-    images, texts = _images(table, keyed.params, known), _texts(table, keyed.params, known)
+def _mark(table: pa.Table, compared: _Compared, known: Known) -> pa.Table:
+    images, texts = _images(table, known), _texts(table, compared.params, known)
     reasons = np.full(table.num_rows, None, dtype=object)
     reasons[texts] = "contaminated:text"
     reasons[images] = "contaminated:image"
     return pa.table([pa.array(reasons, pa.string())], schema=WRITES)
 
 
-def _images(table: pa.Table, params: DecontaminateParams, known: Known) -> Flags:
+def _images(table: pa.Table, known: Known) -> Flags:
     same = zip(table["sha256"].to_pylist(), table["original_sha256"].to_pylist(), strict=True)
     found = np.array([not known.sha256.isdisjoint(both) for both in same], dtype=np.bool_)
-    there = np.flatnonzero(table["phash"].is_valid())
-    hashes = to_numbers(table["phash"].drop_null().to_pylist())
-    clear = says_enough(hashes, params.alike.min_bits)
-    found[there[clear]] |= known.phash.contains(hashes[clear])
-    return found
+    return found | known.images.among(table["phash"])
 
 
 def _texts(table: pa.Table, params: DecontaminateParams, known: Known) -> Flags:

@@ -12,7 +12,7 @@ depend on its neighbours, and models that were trained that way (SigLIP) see wha
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module, util
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -22,7 +22,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from mella.builders.engine.params import check_least
-from mella.builders.engine.step import SideReader
+from mella.builders.engine.step import UNKEYED
 from mella.errors import MellaError
 
 Vectors = npt.NDArray[np.float32]
@@ -61,9 +61,9 @@ class EncoderParams:
     model: str = ""
     revision: str = ""
     pretrained: str = ""
-    device: str = "cpu"
+    device: str = field(default="cpu", metadata=UNKEYED)
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    batch: int = 64
+    batch: int = field(default=64, metadata=UNKEYED)
 
     def __post_init__(self) -> None:
         check_least(self, {"batch": 1})
@@ -104,40 +104,42 @@ class EncoderParams:
 
 
 @dataclass(frozen=True)
-class EncoderKey:
-    """What vectors depend on, for the key of a step: not where or how many at once they are made.
+class Encoder:
+    """A model as a parameter of a step: its name and what its files hold are the key.
 
     Attributes:
-        backend: As in `EncoderParams`.
-        model: Its name; of a folder or file the digest of what is in it, wherever it lies.
-        revision: As in `EncoderParams`.
-        pretrained: As `model`.
-        dtype: As in `EncoderParams`.
+        params: Which model, and how it is run.
+        weights: Digest of the model's files where it lies on this machine, else "".
     """
 
-    backend: str
-    model: str
-    revision: str
-    pretrained: str
-    dtype: str
+    params: EncoderParams
+    weights: str
 
 
-def encoder_key(params: EncoderParams) -> EncoderKey:
-    """Return what vectors depend on. The files of a local model are read, as far as there are any.
+def find_encoder(params: EncoderParams) -> Encoder:
+    """Check that the packages and the files of a model are there; nothing is loaded yet.
 
     Raises:
-        EncoderError: A file cannot be read.
+        EncoderError: One is not, or cannot be read.
     """
-    model, pretrained = (_identity(name) for name in (params.model, params.pretrained))
-    return EncoderKey(params.backend, model, params.revision, pretrained, params.dtype)
+    _check(params)
+    return Encoder(params, " ".join(map(_digest, (params.model, params.pretrained))).strip())
 
 
-def check_encoder(params: EncoderParams) -> None:
-    """Check, without loading anything, that the packages and the files of a model are there.
+def load_encoder(encoder: Encoder) -> "DualEncoder":
+    """Load a model, once per process.
 
     Raises:
-        EncoderError: One is not.
+        EncoderError: It cannot be read.
     """
+    import torch
+
+    # Each worker of a build is a process with a core to itself: more threads get in their way.
+    torch.set_num_threads(1)
+    return DualEncoder(encoder.params)
+
+
+def _check(params: EncoderParams) -> None:
     if params.backend == "none":
         return
     lacking = [name for name in ("torch", params.backend) if util.find_spec(name) is None]
@@ -162,11 +164,11 @@ def check_encoder(params: EncoderParams) -> None:
             )
 
 
-def _identity(name: str) -> str:
-    """Return the digest of what is at a path, by names and contents; a name as it is."""
+def _digest(name: str) -> str:
+    """Return the digest of what is at a path, by names and contents; "" where there is nothing."""
     place = Path(name.removeprefix(_LOCAL))
     if not name or not place.exists():
-        return name
+        return ""
     digest = hashlib.sha256()
     try:
         # Hidden files are those of tools (.git, .cache): no model is read from them.
@@ -178,26 +180,7 @@ def _identity(name: str) -> str:
                 digest.update(f"{inside.as_posix()}\0{content}\n".encode())
     except OSError as error:
         raise EncoderError(f"The model {name!r} cannot be read: {error}") from error
-    return f"sha256:{digest.hexdigest()}"
-
-
-@dataclass(frozen=True)
-class EncoderLoader:
-    """Loads a model, once per process; it carries what is no part of a step's key."""
-
-    params: EncoderParams
-
-    def __call__(self, _key: object, _side: SideReader | None) -> "DualEncoder":
-        """Return the model.
-
-        Raises:
-            EncoderError: There is none.
-        """
-        import torch
-
-        # Each worker of a build is a process with a core to itself: more threads get in their way.
-        torch.set_num_threads(1)
-        return DualEncoder(self.params)
+    return digest.hexdigest()
 
 
 class _Model(Protocol):
@@ -215,7 +198,6 @@ class DualEncoder:
     """A loaded model.
 
     Attributes:
-        batch: Images or texts that go through the model at once.
         scale: What the model multiplies cosines by before it takes them for logits.
 
     Args:
@@ -228,7 +210,7 @@ class DualEncoder:
     def __init__(self, params: EncoderParams) -> None:
         if params.backend == "none":
             raise EncoderError('There is no model with backend = "none".')
-        self.batch = params.batch
+        self._batch = params.batch
         self._model: _Model
         try:
             if params.backend == "transformers":
@@ -270,7 +252,7 @@ class DualEncoder:
 
         pieces = []
         with torch.inference_mode():
-            for some in _batches(items, self.batch):
+            for some in _batches(items, self._batch):
                 found = features(some).float()
                 pieces.append(torch.nn.functional.normalize(found, dim=-1).cpu().numpy())
         return np.concatenate(pieces) if pieces else np.zeros((0, 0), np.float32)

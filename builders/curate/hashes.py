@@ -2,19 +2,18 @@
 
 from dataclasses import dataclass, field
 
-import numpy as np
 import pyarrow as pa
 
-from mella.builders.culture.images.phash import says_enough, to_numbers
 from mella.builders.curate.clusters import ClustersParams
-from mella.builders.curate.hamming import HammingIndex
-from mella.builders.curate.lists import ListFiles, read_hashes
+from mella.builders.curate.lists import Lists, read_hashes
+from mella.builders.curate.look_alikes import LookAlikes
 from mella.builders.engine.step import REASON, SideReader, Step
 
 READS = pa.schema([pa.field(name, pa.string()) for name in ("sha256", "original_sha256", "phash")])
 WRITES = pa.schema([REASON])
 
 _DENIED = "denied:hash"
+_PHASH_DIGITS = 16
 
 
 @dataclass(frozen=True)
@@ -37,47 +36,30 @@ class HashesParams:
 
 
 @dataclass(frozen=True)
-class Hashes:
-    """Entries of lists, in lower case, and the denied perceptual hashes with what is near them."""
+class HashRules:
+    """Entries of lists, in lower case, and the denied perceptual hashes to look others up among."""
 
     deny: frozenset[str]
     allow: frozenset[str]
-    near: HammingIndex
+    near: LookAlikes
 
 
 @dataclass(frozen=True)
-class _Keyed:
-    """The parameters that count, and what the lists say: other entries are another key."""
+class _Compared:
+    """The parameters that count, and the lists."""
 
     alike: ClustersParams
-    digest: str
+    lists: Lists
 
 
-@dataclass(frozen=True)
-class _Loader:
-    """Reads the files, once per process: equal ones are one, which a closure would not be."""
-
-    files: ListFiles
-
-    def __call__(self, keyed: _Keyed, _side: SideReader | None) -> Hashes:
-        deny = read_hashes(self.files.deny)
-        listed = to_numbers(sorted(entry for entry in deny if len(entry) == 16))
-        clear = listed[says_enough(listed, keyed.alike.min_bits)]
-        near = HammingIndex(clear, keyed.alike.max_distance)
-        return Hashes(deny, read_hashes(self.files.allow), near)
-
-
-def hashes_step(params: HashesParams, files: ListFiles) -> Step:
+def hashes_step(params: HashesParams, lists: Lists) -> Step:
     """Return the step that rejects images on a list.
 
-    The reason is `denied:hash`. Without files all rows pass.
+    The reason is `denied:hash`. Without lists all rows pass.
 
     Args:
-        params: What looks alike. Its paths were resolved to `files`.
-        files: The lists; read once here, for the key of the step, and once in each process.
-
-    Raises:
-        ListError: A list cannot be read, or a line is no hash.
+        params: What looks alike.
+        lists: Those that it names.
     """
     return Step(
         name="hashes",
@@ -85,28 +67,26 @@ def hashes_step(params: HashesParams, files: ListFiles) -> Step:
         fn=_mark,
         reads=READS,
         writes=WRITES,
-        params=_Keyed(params.alike, files.digest(read_hashes)),
-        setup=_Loader(files),
+        params=_Compared(params.alike, lists),
+        setup=_load,
     )
 
 
-def _mark(table: pa.Table, keyed: _Keyed, lists: Hashes) -> pa.Table:
+def _load(compared: _Compared, _: SideReader | None) -> HashRules:
+    deny, allow = read_hashes(compared.lists.deny), read_hashes(compared.lists.allow)
+    near = LookAlikes((entry for entry in deny if len(entry) == _PHASH_DIGITS), compared.alike)
+    return HashRules(deny, allow, near)
+
+
+def _mark(table: pa.Table, _: _Compared, rules: HashRules) -> pa.Table:
     rows = [*zip(*(table[name].to_pylist() for name in READS.names), strict=True)]
-    exact = [not lists.deny.isdisjoint(row[:2]) for row in rows]
-    allowed = [not lists.allow.isdisjoint(row) for row in rows]
-    alike = _alike(table["phash"], keyed.alike, lists)
+    denied = [not rules.deny.isdisjoint(row[:2]) for row in rows]
+    equal = [phash in rules.deny for _, _, phash in rows]
+    allowed = [not rules.allow.isdisjoint(row) for row in rows]
     reasons = [
-        _DENIED if same or (near and not kept) else None
-        for same, near, kept in zip(exact, alike, allowed, strict=True)
+        _DENIED if same or ((like or near) and not kept) else None
+        for same, like, near, kept in zip(
+            denied, equal, rules.near.among(table["phash"]), allowed, strict=True
+        )
     ]
     return pa.table([pa.array(reasons, pa.string())], schema=WRITES)
-
-
-def _alike(phashes: pa.ChunkedArray, alike: ClustersParams, lists: Hashes) -> list[bool]:
-    found = np.array([one in lists.deny for one in phashes.to_pylist()], dtype=np.bool_)
-    there = np.flatnonzero(phashes.is_valid())
-    hashes = to_numbers(phashes.drop_null().to_pylist())
-    clear = says_enough(hashes, alike.min_bits)
-    found[there[clear]] |= lists.near.contains(hashes[clear])
-    made: list[bool] = found.tolist()
-    return made

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 
 from mella.builders.culture.addresses import resolve_url
-from mella.builders.curate.lists import HostLists, HostRules
+from mella.builders.curate.lists import HostRules, Lists, host_rules
 from mella.builders.engine.step import REASON, SideReader, Step
 
 READS = pa.schema([pa.field(name, pa.string()) for name in ("page_url", "image_host")])
@@ -32,11 +32,11 @@ class HostsParams:
     allow: tuple[str, ...] = ()
 
 
-def _load(lists: HostLists, _: SideReader | None) -> HostRules:
-    return lists.load()
+def _load(lists: Lists, _: SideReader | None) -> HostRules:
+    return host_rules(lists)
 
 
-def hosts_step(lists: HostLists) -> Step:
+def hosts_step(lists: Lists) -> Step:
     """Return the step that rejects rows whose page or image is on a denied host.
 
     The reason is `denied:host`. Without lists all rows pass. That a denied host is not asked for
@@ -56,7 +56,7 @@ def hosts_step(lists: HostLists) -> Step:
     )
 
 
-def _mark(table: pa.Table, _: HostLists, hosts: HostRules) -> pa.Table:
+def _mark(table: pa.Table, _: Lists, hosts: HostRules) -> pa.Table:
     columns = (
         [_host(url) for url in table["page_url"].to_pylist()],
         table["image_host"].to_pylist(),

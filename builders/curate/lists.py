@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
 
 import idna
 
+from mella.builders.engine.step import UNKEYED
 from mella.errors import MellaError
 
 EVERY_HOST = "*"
@@ -23,30 +23,43 @@ class ListError(MellaError, ValueError):
     """A list that cannot be read, or a line in it that is no entry."""
 
 
+Files = tuple[Path, ...]
+
+
 @dataclass(frozen=True)
-class ListFiles:
-    """Files with lists.
+class Lists:
+    """Lists as a parameter of a step: the same entries in other files are the same key.
 
     Attributes:
-        deny: What is rejected.
-        allow: What is kept though it is denied.
+        digest: Of the entries, wherever they lie and whatever they remark; "" where there are none.
+        deny: Files with what is rejected.
+        allow: Files with what is kept though it is denied.
     """
 
-    deny: tuple[Path, ...] = ()
-    allow: tuple[Path, ...] = ()
+    digest: str = ""
+    deny: Files = field(default=(), metadata=UNKEYED)
+    allow: Files = field(default=(), metadata=UNKEYED)
 
-    def digest(self, read: Callable[[Iterable[Path]], frozenset[str]]) -> str:
-        """Return a hash of what the lists say, wherever they lie and whatever they remark.
 
-        Raises:
-            ListError: A list cannot be read.
-        """
-        whole = hashlib.sha256()
-        for files in (self.deny, self.allow):
-            for entry in sorted(read(files)):
-                whole.update(f"{entry}\n".encode())
-            whole.update(b"\n")
-        return whole.hexdigest()
+def host_lists(deny: Files, allow: Files) -> Lists:
+    """Read lists of hosts for their digest; see `read_hosts`, also for what is raised."""
+    return _lists(read_hosts, deny, allow)
+
+
+def hash_lists(deny: Files, allow: Files) -> Lists:
+    """Read lists of hashes for their digest; see `read_hashes`, also for what is raised."""
+    return _lists(read_hashes, deny, allow)
+
+
+def _lists(read: Callable[[Files], frozenset[str]], deny: Files, allow: Files) -> Lists:
+    if not (deny or allow):
+        return Lists()
+    whole = hashlib.sha256()
+    for files in (deny, allow):
+        for entry in sorted(read(files)):
+            whole.update(f"{entry}\n".encode())
+        whole.update(b"\n")
+    return Lists(whole.hexdigest(), deny, allow)
 
 
 @dataclass(frozen=True)
@@ -72,34 +85,9 @@ class HostRules:
         return False
 
 
-@dataclass(frozen=True)
-class HostLists:
-    """Lists of hosts as a parameter: the same entries in other files are the same key.
-
-    Attributes:
-        digest: Of the entries; "" where there are none.
-        files: That hold them.
-    """
-
-    digest: str = ""
-    files: ListFiles = field(default_factory=ListFiles, metadata={"keyed": False})
-
-    @classmethod
-    def of(cls, files: ListFiles) -> Self:
-        """Read the files for their digest.
-
-        Raises:
-            ListError: A list cannot be read, or a line is no host.
-        """
-        return cls(files.digest(read_hosts) if files.deny or files.allow else "", files)
-
-    def load(self) -> HostRules:
-        """Return what the files say.
-
-        Raises:
-            ListError: As in `of`.
-        """
-        return HostRules(read_hosts(self.files.deny), read_hosts(self.files.allow))
+def host_rules(lists: Lists) -> HostRules:
+    """Return what lists of hosts say; see `read_hosts`, also for what is raised."""
+    return HostRules(read_hosts(lists.deny), read_hosts(lists.allow))
 
 
 def read_hosts(files: Iterable[Path]) -> frozenset[str]:

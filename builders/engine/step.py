@@ -16,6 +16,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -25,6 +26,9 @@ from mella.errors import MellaError
 
 REASON = pa.field("reason", pa.string())
 """The column in which a step says why it rejects a row; null: kept."""
+
+UNKEYED = MappingProxyType({"keyed": False})
+"""Metadata of a dataclass field that is no part of a step's key: how, or from which files."""
 
 
 class StepError(MellaError, RuntimeError):
@@ -136,13 +140,18 @@ class SideReader:
             yield table.filter(table[REASON.name].is_null()).drop_columns([REASON.name])
 
 
+def no_values(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return a row of nulls for each row of a table: what a step writes that has nothing to ask."""
+    return pa.table([pa.nulls(table.num_rows, field.type) for field in schema], schema=schema)
+
+
 def canonical(value: Any) -> Any:
     """Return `value` as plain JSON types, with dataclasses as mappings that name their class.
 
-    Fields with `metadata={"keyed": False}` are left out: what they say is in another field.
+    Fields with the metadata `UNKEYED` are left out.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        keyed = (f.name for f in dataclasses.fields(value) if f.metadata.get("keyed", True))
+        keyed = [f.name for f in dataclasses.fields(value) if f.metadata.get("keyed", True)]
         fields = {name: canonical(getattr(value, name)) for name in keyed}
         return {"class": type(value).__name__, **fields}
     if isinstance(value, dict):

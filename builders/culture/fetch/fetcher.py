@@ -20,6 +20,7 @@ from mella.builders.culture.fetch.names import Lookup, NameCache, system_lookup
 from mella.builders.culture.fetch.pacing import Bandwidth
 from mella.builders.culture.fetch.params import FetchError, FetchParams, agent_of
 from mella.builders.culture.fetch.target import host_of, owner_of, target_of
+from mella.builders.curate.lists import host_rules
 
 __all__ = ["FetchError", "FetchParams", "Fetched", "Fetcher", "agent_of", "host_of", "owner_of"]
 
@@ -42,7 +43,7 @@ class Fetcher:
         self.agent = agent_of(params)
         names = NameCache(lookup, ttl_s=params.dns_ttl_s, failure_ttl_s=params.dns_failure_ttl_s)
         store = AnswerStore(params) if params.store else None
-        bandwidth, denied = Bandwidth(params.max_bytes_per_s), params.hosts.load()
+        bandwidth, denied = Bandwidth(params.max_bytes_per_s), host_rules(params.hosts)
         self._known = Known(params, self.agent, names, bandwidth, denied, store)
 
     def fetch(self, urls: Iterable[str]) -> list[Fetched]:

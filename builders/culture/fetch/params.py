@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from mella.builders.curate.lists import HostLists
+from mella.builders.curate.lists import Lists
 from mella.builders.engine.params import check_least
 from mella.errors import MellaError
 
@@ -71,7 +71,7 @@ class FetchParams:
     dns_failure_ttl_s: float = 60.0
     respect_robots: bool = True
     allow_private: bool = False
-    hosts: HostLists = field(default_factory=HostLists)
+    hosts: Lists = field(default_factory=Lists)
     store: str = ""
     store_fresh_s: float = 86_400.0
 

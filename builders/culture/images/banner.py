@@ -23,10 +23,8 @@ _LEAST_FLAT, _FLAT = 0.5, 0.6  # share of the picture that is of these levels
 _GLANCE = 64  # pixels of the shorter side that flatness shows in
 _FAINT, _SHADE, _CONTRAST = 32, 16, 0.4
 _LEAST_INK = 40  # pixels
-_LINE_ACROSS, _LINE_DOWN = (
-    0.3,
-    0.5,
-)  # longer strokes, as shares of the picture, are rules and frames
+# Longer strokes, as shares of the picture, are rules and frames.
+_LINE_ACROSS, _LINE_DOWN = 0.3, 0.5
 _THICK = 3  # strokes wide: a solid shape
 _TOUCHED = 0.004  # share of a row that has ink: less is dirt
 
@@ -37,7 +35,7 @@ Numbers = npt.NDArray[np.int64]
 def may_be_text(image: Image.Image) -> bool:
     """Whether so much of a picture is flat that it may be text; a scaled-down one is enough.
 
-    Takes some microseconds: most photographs need no closer look.
+    It is far cheaper than the closer look, which most photographs do not need.
     """
     histogram = _histogram(np.asarray(_reduced(image, _GLANCE).convert("L")))
     return _flat_share(histogram) > _LEAST_FLAT

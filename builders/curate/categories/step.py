@@ -6,19 +6,18 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from mella.builders.curate.align import picture
 from mella.builders.curate.categories.lexicon import lexicon
 from mella.builders.curate.categories.taxonomy import TAXONOMY, categories, digest_of
 from mella.builders.curate.dual_encoder import (
     DualEncoder,
-    EncoderKey,
-    EncoderLoader,
+    Encoder,
     EncoderParams,
     Vectors,
-    check_encoder,
-    encoder_key,
+    find_encoder,
+    load_encoder,
 )
-from mella.builders.engine.step import SideReader, Step
+from mella.builders.curate.stored_picture import stored_picture
+from mella.builders.engine.step import SideReader, Step, no_values
 from mella.errors import MellaError
 
 BY_TEXT = pa.schema([pa.field("text", pa.string()), pa.field("lang", pa.string())])
@@ -60,7 +59,7 @@ class CategoriseParams:
 class _Keyed:
     """What categories depend on: other terms, classes or models are another key."""
 
-    encoder: EncoderKey | None
+    encoder: Encoder
     digest: str
 
 
@@ -90,8 +89,8 @@ def categorise_step(params: CategoriseParams) -> Step:
             "backend and model, or take categories from the text."
         )
     by_image = params.backend == "image"
-    if by_image:
-        check_encoder(params.encoder)  # now, and not after a day of fetching
+    # Now, and not after a day of fetching; where no model is asked, none is in the key.
+    encoder = find_encoder(params.encoder if by_image else EncoderParams())
     files = {"none": (), "lexical": ("terms", TAXONOMY), "image": (TAXONOMY,)}[params.backend]
     return Step(
         name="categorise",
@@ -99,26 +98,20 @@ def categorise_step(params: CategoriseParams) -> Step:
         fn={"none": _nothing, "lexical": _by_text, "image": _by_image}[params.backend],
         reads=BY_IMAGE if by_image else BY_TEXT,
         writes=WRITES,
-        params=_Keyed(encoder_key(params.encoder) if by_image else None, digest_of(*files)),
-        setup=_Loader(EncoderLoader(params.encoder)) if by_image else None,
+        params=_Keyed(encoder, digest_of(*files)),
+        setup=_load if by_image else None,
     )
 
 
-@dataclass(frozen=True)
-class _Loader:
-    """Makes the classes' vectors, once per process."""
-
-    encoder: EncoderLoader
-
-    def __call__(self, key: _Keyed, side: SideReader | None) -> ZeroShot:
-        encoder = self.encoder(key, side)
-        means = [encoder.texts(one.prompts)[0].mean(axis=0) for one in categories().values()]
-        stacked = np.stack(means)
-        return ZeroShot(encoder, stacked / np.linalg.norm(stacked, axis=1, keepdims=True))
+def _load(keyed: _Keyed, _: SideReader | None) -> ZeroShot:
+    model = load_encoder(keyed.encoder)
+    means = [model.texts(one.prompts)[0].mean(axis=0) for one in categories().values()]
+    stacked = np.stack(means)
+    return ZeroShot(model, stacked / np.linalg.norm(stacked, axis=1, keepdims=True))
 
 
 def _nothing(table: pa.Table, _keyed: _Keyed, _: Any) -> pa.Table:
-    return pa.table([pa.nulls(table.num_rows, one.type) for one in WRITES], schema=WRITES)
+    return no_values(table, WRITES)
 
 
 def _by_text(table: pa.Table, _keyed: _Keyed, _: Any) -> pa.Table:
@@ -130,11 +123,11 @@ def _by_text(table: pa.Table, _keyed: _Keyed, _: Any) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=WRITES)
 
 
-def _by_image(table: pa.Table, _keyed: _Keyed, model: ZeroShot) -> pa.Table:
+def _by_image(table: pa.Table, keyed: _Keyed, model: ZeroShot) -> pa.Table:
     names = list(categories())
     rows: list[dict[str, Any]] = []
-    for batch in table.to_batches(model.encoder.batch):
-        pictures = [picture(data) for data in batch["image"].to_pylist()]
+    for batch in table.to_batches(keyed.encoder.params.batch):
+        pictures = [stored_picture(data) for data in batch["image"].to_pylist()]
         good = [one for one in pictures if one is not None]
         shares = iter(_shares(model, good) if good else np.zeros((0, len(names)), np.float32))
         for one in pictures:
