@@ -16,8 +16,9 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from mella.errors import MellaError
+from mella.making import Skipped
 from mella.order import Layout, derive_seed
-from mella.stream import MellaStream, Skipped
+from mella.stream import MellaStream
 
 
 class LoaderError(MellaError, ValueError):

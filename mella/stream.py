@@ -9,23 +9,21 @@ for epoch in range(3):
         state = stream.state_dict()  # a few integers
 """
 
-import json
 import sys
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import islice, repeat
-from numbers import Integral
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from mella.errors import MellaError, OptionError, check_among, whole_number
-from mella.fetch import Fetching, Read, Segment, Take, decoded, read
+from mella.errors import OptionError, check_among, whole_number
+from mella.fetch import Fetching, read
+from mella.making import Skipped, checked_decoding, sample_maker
 from mella.order import (
-    CellOrder,
     Layout,
     Mix,
     Remainder,
@@ -43,12 +41,11 @@ from mella.plan import (
     checked_where,
     chosen_columns,
     find_cells,
-    metadata_rows,
     plan_cell,
 )
+from mella.positions import Positions
 from mella.ranks import cores_of_rank, find_rank, find_worker
 from mella.repository import open_repository
-from mella.shards import split_sample
 from mella.threads import Threads
 from mella.views import View, ViewName, resolve_view
 from mella.weights import samples_per_epoch
@@ -65,25 +62,11 @@ if TYPE_CHECKING:
 else:
     _TorchIterable = object
 
-T = TypeVar("T")
-Sample = dict[str, Any]
 
-_WINDOW = 4
-"""Chunks whose samples are shuffled together, where there is one cell; with more cells, fewer."""
-_POSITIONS = 1024
-"""Positions whose order is computed at a time."""
 _DECODED_AHEAD = 16
 """Images that are decoded before they are needed, besides those that are being decoded."""
 _PATIENCE = 5.0
 """Seconds that the end of an iterator waits for the images that are being decoded."""
-
-
-class Skipped(NamedTuple):
-    """A sample that could not be read, with `on_error="skip"`."""
-
-    key: str
-    cell: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -210,7 +193,7 @@ class MellaStream(_TorchIterable):
                 f"image_size={image_size!r} goes with decode=True; a Decoding has a size of its "
                 "own, and with decode=False the bytes stay as they are."
             )
-        self._decoding = _checked_decoding(decode, image_size, output) if decodes else None
+        self._decoding = checked_decoding(decode, image_size, output) if decodes else None
         self.rank, self.world_size = find_rank(rank, world_size)
         self.batch_size = batch_size
         self._remainder = remainder
@@ -236,15 +219,7 @@ class MellaStream(_TorchIterable):
                 epoch_samples=epoch_samples,
             )
         )
-        self._orders = [
-            CellOrder(
-                cell.chunk_ends,
-                seed if shuffle else None,
-                cell.name,
-                max(1, _WINDOW // len(self._cells)),
-            )
-            for cell in self._cells
-        ]
+        self._positions = Positions(self._cells, self._mix, seed if shuffle else None)
         self._identity = {
             "seed": seed if shuffle else None,
             "chunk_bytes": chunk_bytes,
@@ -453,11 +428,17 @@ class MellaStream(_TorchIterable):
         """Yield the samples of these positions, or what was skipped."""
         view = self._view
         if "image" not in self._columns:
-            rows = self._merged(spans, epoch, self._rows)
+            rows = self._positions.rows(spans, epoch)
             yield from rows if view is None else map(view, rows)
             return
-        make = self._maker()
-        reads = read(self._repository, self._merged(spans, epoch, self._takes), self._fetching)
+        make = sample_maker(
+            self._repository,
+            self._columns[1:],
+            decoding=self._decoding,
+            view=view,
+            skip=self._on_error == "skip",
+        )
+        reads = read(self._repository, self._positions.takes(spans, epoch), self._fetching)
         threads = self._threads
         if threads is None:
             threads = 0 if in_parts or self._decoding is None else cores_of_rank()
@@ -468,74 +449,6 @@ class MellaStream(_TorchIterable):
             with Threads(threads, patience=_PATIENCE) as pool:
                 # Decoded pictures are large: so many of them wait at most.
                 yield from pool.map(make, reads, ahead=threads + min(3 * threads, _DECODED_AHEAD))
-
-    def _merged(
-        self, spans: list[Span], epoch: int, of_cell: Callable[[int, int, int], Iterator[T]]
-    ) -> Iterator[T]:
-        """Yield what `of_cell` says of the positions, cell by cell as they are mixed."""
-        for start, stop in spans:
-            firsts, lasts = self._mix.before(start), self._mix.before(stop)
-            streams = [
-                of_cell(number, epoch * count + first, epoch * count + last)
-                for number, (count, first, last) in enumerate(
-                    zip(self._mix.counts, firsts, lasts, strict=True)
-                )
-            ]
-            for at in range(start, stop, _POSITIONS):
-                cells, _ = self._mix.between(at, min(at + _POSITIONS, stop))
-                for number in cells.tolist():
-                    yield next(streams[number])
-
-    def _takes(self, number: int, start: int, stop: int) -> Iterator[Take]:
-        cell = self._cells[number]
-        for rows, chunks in self._orders[number].blocks(start, stop):
-            segments = {
-                chunk: Segment(cell, np.sort(rows[chunks == chunk]))
-                for chunk in set(chunks.tolist())
-            }
-            yield from map(
-                Take._make,
-                zip(
-                    repeat(cell),
-                    rows.tolist(),
-                    cell.shard[rows].tolist(),
-                    cell.offset[rows].tolist(),
-                    cell.nbytes[rows].tolist(),
-                    cell.xxh3[rows].tolist(),
-                    [segments[chunk] for chunk in chunks.tolist()],
-                    strict=False,
-                ),
-            )
-
-    def _rows(self, number: int, start: int, stop: int) -> Iterator[Sample]:
-        for rows, _ in self._orders[number].blocks(start, stop):
-            yield from metadata_rows(self._cells[number], rows)
-
-    def _maker(self) -> Callable[[Read], Any]:
-        """Return what makes a sample of its blocks."""
-        repository, view = self._repository, self._view
-        decode = _decoder(self._decoding)
-        columns = self._columns[1:]
-        skip = self._on_error == "skip"
-
-        def make(found: Read) -> Any:
-            take, blocks = found
-            try:
-                if isinstance(blocks, MellaError):
-                    raise blocks
-                image, _, document = split_sample(blocks)
-                pixels = (
-                    bytes(image) if decode is None else decoded(decode, image, take, repository)
-                )
-            except MellaError as error:
-                if skip:
-                    return Skipped(take.key(), take.cell.name, str(error))
-                raise
-            metadata = json.loads(str(document, "utf-8"))
-            sample = {"image": pixels, **{name: metadata[name] for name in columns}}
-            return sample if view is None else view(sample)
-
-        return make
 
     def report(self, skipped: Sequence[Skipped]) -> None:
         """Name skipped samples in a warning."""
@@ -559,34 +472,6 @@ class MellaStream(_TorchIterable):
                 "remainder='repeat' or 'drop', or a larger batch_size.",
                 stacklevel=3,
             )
-
-
-# Imported where it is needed: raw bytes need no Pillow.
-def _checked_decoding(
-    decode: "bool | Decoding", size: int | Sequence[int] | None, output: str
-) -> "Decoding":
-    """Return how to decode, when all that it takes is there."""
-    from mella.decode import Decoding, make_decoder
-
-    if not isinstance(decode, Decoding):
-        decode = Decoding(size=_plain(size), output=output)
-    make_decoder(decode)
-    return decode
-
-
-def _plain(size: Any) -> Any:
-    """Return a size as `Decoding` has it, of a list (as YAML has it) or NumPy's integers."""
-    if isinstance(size, list | tuple):
-        return tuple(map(_plain, size))
-    return int(size) if isinstance(size, Integral) and not isinstance(size, bool) else size
-
-
-def _decoder(decoding: "Decoding | None") -> Callable[[Any], Any] | None:
-    if decoding is None:
-        return None
-    from mella.decode import make_decoder
-
-    return make_decoder(decoding)
 
 
 def _register_with_torch() -> None:
